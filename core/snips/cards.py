@@ -1,0 +1,117 @@
+"""What a plugin says of its parts: plain frozen data, readable without importing torch."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from typing import Any
+
+from snips.errors import OptionError
+from snips.interfaces import NoiseLevels
+
+
+def number(text: str) -> float:
+    """A number as people write σ: 0.1 or 25/255. Raises ValueError."""
+    top, slash, bottom = text.partition("/")
+    return float(top) / float(bottom) if slash else float(top)
+
+
+_BOOLEANS = {"true": True, "yes": True, "on": True, "1": True, "false": False, "no": False, "off": False, "0": False}
+
+
+@dataclass(frozen=True)
+class Option:
+    """One keyword of a part's `load`, settable from the command line as `key=value`."""
+
+    name: str
+    type: type = str
+    """str, int, float (also written 25/255), or bool."""
+    default: Any = None
+    help: str = ""
+    choices: tuple[str, ...] = ()
+
+    def parse(self, value: Any) -> Any:
+        """The value as this option's type. Raises OptionError."""
+        try:
+            if isinstance(value, str) and self.type is not str:
+                value = _BOOLEANS[value.lower()] if self.type is bool else number(value)
+            if self.type is int and value != int(value):
+                raise ValueError
+            parsed = value if value is None else self.type(value)
+        except (KeyError, TypeError, ValueError, OverflowError, ZeroDivisionError):
+            raise OptionError(f"{self.name}={value}: not of type {self.type.__name__}") from None
+        if self.choices and parsed not in self.choices:
+            raise OptionError(f"{self.name}={value}: one of {', '.join(self.choices)}")
+        return parsed
+
+
+@dataclass(frozen=True)
+class Card:
+    """What every part says of itself. Only the name and the summary are required."""
+
+    name: str
+    summary: str
+    licence: str = ""
+    citation: str = ""
+    url: str = ""
+    options: tuple[Option, ...] = ()
+    expected_failed_checks: Mapping[str, str] | None = None
+    """Conformance checks that the part cannot pass, each with the reason."""
+
+    kind = "part"
+
+    def parse(self, options: Mapping[str, Any]) -> dict[str, Any]:
+        """Checked and converted options. Raises OptionError naming the option, with close matches."""
+        known = {option.name: option for option in self.options}
+        for name in options:
+            if name not in known:
+                close = difflib.get_close_matches(name, known, 1)
+                hint = f"did you mean {close[0]}?" if close else f"it has {', '.join(known) or 'none'}"
+                raise OptionError(f"{self.kind} {self.name} has no option {name}; {hint}")
+        try:
+            return {name: known[name].parse(value) for name, value in options.items()}
+        except OptionError as error:
+            raise OptionError(f"{self.kind} {self.name}: {error}") from None
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain data for JSON, empty fields left out."""
+        data = {f.name: getattr(self, f.name) for f in fields(self)}
+        data["options"] = [
+            {"name": o.name, "type": o.type.__name__, "default": o.default, "help": o.help, "choices": list(o.choices)}
+            for o in self.options
+        ]
+        if isinstance(data.get("noise_levels"), NoiseLevels):
+            data["noise_levels"] = {f.name: getattr(data["noise_levels"], f.name) for f in fields(NoiseLevels)}
+        return {key: value for key, value in data.items() if value not in ("", (), [], None)}
+
+
+@dataclass(frozen=True)
+class DenoiserCard(Card):
+    """An MMSE denoiser. `load(device=..., **options)` returns it."""
+
+    kind = "denoiser"
+    noise_levels: NoiseLevels | None = None
+    """As loaded without options; the loaded denoiser's own are what counts."""
+    channels: tuple[int, ...] = ()
+    """Numbers of channels it takes, empty for any."""
+    extra: str = ""
+    """The extra that must be installed, as in snips-toolkit[extra]."""
+
+
+@dataclass(frozen=True)
+class SamplerCard(Card):
+    """A posterior sampler. `load(**options)` returns it."""
+
+    kind = "sampler"
+    tasks: tuple[str, ...] = ()
+    """Tasks it handles, empty for any."""
+
+
+@dataclass(frozen=True)
+class TaskCard(Card):
+    """A way in which pictures are degraded. `load(**options)` returns a Task."""
+
+    kind = "task"
+    required: tuple[str, ...] = ()
+    """Options without which an observed picture cannot be used (a simulated one has defaults)."""

@@ -1,0 +1,257 @@
+"""The door: finds the plugins, asks each what it has, and keeps what one does wrong from hurting the others."""
+
+from __future__ import annotations
+
+import difflib
+import fnmatch
+import os
+import warnings
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from functools import cache
+from importlib.metadata import EntryPoint, entry_points
+from typing import TYPE_CHECKING, Any
+
+import pluggy
+
+from snips import hookspecs
+from snips.cards import Card, DenoiserCard, SamplerCard, TaskCard
+from snips.errors import MissingExtra, PluginError, SnipsError, SnipsWarning, UnknownName
+
+if TYPE_CHECKING:
+    import click
+    import torch
+
+    from snips.interfaces import MMSEDenoiser, PosteriorSampler
+    from snips.tasks import Task
+
+GROUP = "snips"
+OURS = "snips-toolkit"
+KINDS: dict[str, type[Card]] = {"denoiser": DenoiserCard, "sampler": SamplerCard, "task": TaskCard}
+
+
+@dataclass(frozen=True)
+class Plugin:
+    """Where parts come from: an entry point of an installed distribution."""
+
+    name: str
+    distribution: str
+    version: str
+
+    def __str__(self) -> str:
+        return f"{self.name} ({self.distribution} {self.version})"
+
+
+@dataclass(frozen=True)
+class Problem:
+    """What went wrong with a plugin, at which stage, and what to type."""
+
+    plugin: Plugin
+    stage: str
+    error: str
+    remedy: str
+    names: tuple[str, ...] = ()
+    """Names that the plugin advertised and that are missing because of this."""
+
+    def __str__(self) -> str:
+        return f"plugin {self.plugin} failed at {self.stage}: {self.error}; {self.remedy}"
+
+
+@dataclass(frozen=True)
+class Registration:
+    card: Card
+    load: Callable[..., Any]
+    plugin: Plugin
+
+    @property
+    def full_name(self) -> str:
+        return f"{self.plugin.distribution}:{self.card.name}"
+
+
+@dataclass
+class Registry:
+    """All parts of all plugins, in order of precedence: our own first, then by distribution and name."""
+
+    manager: pluggy.PluginManager
+    plugins: list[tuple[Plugin, Any]] = field(default_factory=list)
+    registrations: list[Registration] = field(default_factory=list)
+    problems: list[Problem] = field(default_factory=list)
+
+    def of_kind(self, kind: str, pattern: str = "*") -> list[Registration]:
+        """Those of a kind whose name matches; of two equal names only the first."""
+        first = {r.card.name: r for r in reversed(self.registrations) if r.card.kind == kind}
+        return [r for name, r in sorted(first.items()) if fnmatch.fnmatch(name, pattern)]
+
+    def find(self, kind: str, name: str) -> Registration:
+        """By `name` or `distribution:name`. Raises UnknownName, or PluginError if a broken plugin advertised it."""
+        found = [r for r in self.registrations if r.card.kind == kind and name in (r.card.name, r.full_name)]
+        if len(found) > 1:
+            others = ", ".join(r.full_name for r in found[1:])
+            warnings.warn(f"{kind} {name}: taking {found[0].full_name}, not {others}", SnipsWarning, stacklevel=3)
+        if found:
+            return found[0]
+        for problem in self.problems:
+            if name in (problem.plugin.name, *problem.names):
+                raise PluginError(f"no {kind} {name}: {problem}")
+        names = [r.card.name for r in self.of_kind(kind)]
+        close = difflib.get_close_matches(name, names, 2)
+        hint = f"did you mean {' or '.join(close)}?" if close else f"there are {', '.join(names) or 'none'}"
+        raise UnknownName(f"unknown {kind} {name}; {hint} (`snips {kind}s` lists them)")
+
+    def add_commands(self, group: click.Group) -> None:
+        """Let every plugin add its commands to `snips`."""
+        for plugin, module in self.plugins:
+            self._call(plugin, module, "register_commands", group=group)
+
+    def _call(self, plugin: Plugin, module: Any, hook: str, **arguments: Any) -> bool:
+        others = [m for _, m in self.plugins if m is not module]
+        return self._guard(plugin, hook, lambda: self.manager.subset_hook_caller(hook, others)(**arguments))
+
+    def _guard(self, plugin: Plugin, stage: str, action: Callable[[], Any]) -> bool:
+        """Do it; on failure list a problem instead of letting it through."""
+        try:
+            action()
+        except (Exception, SystemExit) as error:
+            if os.environ.get("SNIPS_DEBUG") == "1":
+                raise
+            text = f"{type(error).__name__}: {error}".splitlines()[0]
+            remedy = f"`pip install -U {plugin.distribution}` or leave it out with SNIPS_PLUGINS; SNIPS_DEBUG=1 raises"
+            self.problems.append(Problem(plugin, stage, text, remedy))
+            return False
+        return True
+
+    def _add(self, plugin: Plugin, load_module: Callable[[], Any]) -> None:
+        loaded: list[Any] = []
+        if not self._guard(plugin, "load", lambda: loaded.append(load_module())):
+            return
+        module = loaded[0]
+        self.plugins.append((plugin, module))
+
+        def declare() -> None:
+            self.manager.register(module, name=f"{plugin.distribution}:{plugin.name}")
+            self.manager.check_pending()
+
+        if not self._guard(plugin, "hook signatures", declare):
+            self.manager.unregister(module)
+            self.plugins.pop()
+            return
+        for kind, card_type in KINDS.items():
+            pending: list[Registration] = []
+            hook = f"register_{kind}s"
+            if self._call(plugin, module, hook, register=_collector(pending, plugin, card_type)):
+                self._keep(pending)
+            else:
+                self.problems[-1] = _naming(self.problems[-1], pending)
+
+    def _keep(self, pending: list[Registration]) -> None:
+        for new in pending:
+            for old in self.registrations:
+                if (old.card.kind, old.card.name) == (new.card.kind, new.card.name):
+                    error = f"{new.card.kind} {new.card.name} is also offered by {old.full_name}, which comes first"
+                    self.problems.append(Problem(new.plugin, "name clash", error, f"say {new.full_name} for this one"))
+                    break
+        self.registrations += pending
+
+
+def _naming(problem: Problem, pending: Iterable[Registration]) -> Problem:
+    names = tuple(r.card.name for r in pending)
+    return Problem(problem.plugin, problem.stage, problem.error, problem.remedy, names)
+
+
+def _collector(into: list[Registration], plugin: Plugin, card_type: type[Card]) -> Callable[[Any, Any], None]:
+    def register(card: Any, load: Any) -> None:
+        if not isinstance(card, card_type):
+            raise PluginError(f"expected a {card_type.__name__}, got {type(card).__name__}")
+        if not callable(load):
+            raise PluginError(f"the load of {card.name} is not callable")
+        into.append(Registration(card, load, plugin))
+
+    return register
+
+
+def discover() -> Iterator[tuple[Plugin, EntryPoint]]:
+    """Installed plugins that SNIPS_PLUGINS (names, comma-separated; unset: all) lets in, in order of precedence."""
+    wanted = os.environ.get("SNIPS_PLUGINS")
+    names = None if wanted is None else {name.strip() for name in wanted.split(",")}
+    found = []
+    for point in entry_points(group=GROUP):
+        distribution, version = (point.dist.name, point.dist.version) if point.dist else ("unknown", "")
+        if names is None or point.name in names:
+            found.append((Plugin(point.name, distribution, version), point))
+    return iter(sorted(found, key=lambda item: (item[0].distribution != OURS, item[0].distribution, item[0].name)))
+
+
+def build(plugins: Iterable[tuple[Plugin, Callable[[], Any]]]) -> Registry:
+    """A registry of these plugins, each with what loads its module."""
+    manager = pluggy.PluginManager(GROUP)
+    manager.add_hookspecs(hookspecs)
+    registry = Registry(manager)
+    for plugin, load_module in plugins:
+        registry._add(plugin, load_module)
+    return registry
+
+
+@cache
+def registry() -> Registry:
+    """The registry of this process."""
+    return build((plugin, point.load) for plugin, point in discover())
+
+
+def denoisers(pattern: str = "*") -> list[DenoiserCard]:
+    """The cards of all denoisers whose name matches a glob pattern, by name."""
+    return [r.card for r in registry().of_kind("denoiser", pattern) if isinstance(r.card, DenoiserCard)]
+
+
+def samplers(pattern: str = "*") -> list[SamplerCard]:
+    """The cards of all samplers whose name matches a glob pattern, by name."""
+    return [r.card for r in registry().of_kind("sampler", pattern) if isinstance(r.card, SamplerCard)]
+
+
+def tasks(pattern: str = "*") -> list[TaskCard]:
+    """The cards of all tasks whose name matches a glob pattern, by name."""
+    return [r.card for r in registry().of_kind("task", pattern) if isinstance(r.card, TaskCard)]
+
+
+def load_denoiser(name: str, device: str | torch.device = "cpu", **options: Any) -> MMSEDenoiser:
+    """The denoiser of this name (or `distribution:name`), on a device, with the options of its card.
+
+    Raises UnknownName, OptionError, DeviceError, MissingExtra, WeightsError, or PluginError when the plugin is broken.
+    """
+    from snips.devices import resolve_device
+
+    registration = registry().find("denoiser", name)
+    denoiser = _load(registration, options, device=resolve_device(device))
+    if not (hasattr(denoiser, "noise_levels") and callable(getattr(denoiser, "denoise", None))):
+        raise PluginError(f"denoiser {name} of {registration.plugin} lacks noise_levels or denoise(x, sigma)")
+    return denoiser  # type: ignore[no-any-return]
+
+
+def load_sampler(name: str, **options: Any) -> PosteriorSampler:
+    """The sampler of this name, with the options of its card. Raises as `load_denoiser`."""
+    return _load(registry().find("sampler", name), options)  # type: ignore[no-any-return]
+
+
+def load_task(name: str, **options: Any) -> Task:
+    """The task of this name, with the options of its card. Raises as `load_denoiser`."""
+    return _load(registry().find("task", name), options)  # type: ignore[no-any-return]
+
+
+def _load(registration: Registration, options: dict[str, Any], **fixed: Any) -> Any:
+    card, plugin = registration.card, registration.plugin
+    parsed = card.parse(options)
+    try:
+        return registration.load(**fixed, **parsed)
+    except SnipsError:
+        raise
+    except ImportError as error:
+        extra = getattr(card, "extra", "")
+        if not extra or os.environ.get("SNIPS_DEBUG") == "1":
+            raise
+        licence = f" (licence: {card.licence})" if card.licence else ""
+        command = f"pip install '{plugin.distribution}[{extra}]'"
+        raise MissingExtra(f"{card.kind} {card.name} needs {error.name or error}: {command}{licence}") from error
+    except Exception as error:
+        if os.environ.get("SNIPS_DEBUG") == "1":
+            raise
+        text = f"{type(error).__name__}: {error}".splitlines()[0]
+        raise PluginError(f"{card.kind} {card.name} of plugin {plugin} did not load: {text}; SNIPS_DEBUG=1 raises") from error
