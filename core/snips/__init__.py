@@ -1,0 +1,51 @@
+"""snips: any MMSE denoiser as a sampler of the posterior.
+
+Names are looked up when first used, so that `import snips` costs next to nothing and does not import torch.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+_HOME = {
+    "snips.interfaces": ["MMSEDenoiser", "PosteriorSampler", "NoiseLevels", "Level", "State", "Operator"],
+    "snips.observation": ["Observation", "Identity", "Mask"],
+    "snips.noise": ["Noise"],
+    "snips.tweedie": ["score", "denoise"],
+    "snips.engine": ["sample", "iterate", "Step"],
+    "snips.posterior": ["Posterior"],
+    "snips.cards": ["DenoiserCard", "SamplerCard", "TaskCard", "Option"],
+    "snips.hookspecs": ["hookimpl"],
+    "snips.plugins": ["denoisers", "samplers", "tasks", "load_denoiser", "load_sampler", "load_task"],
+    "snips.errors": ["SnipsError", "SnipsWarning"],
+}
+_MODULES = ("adapters", "analytic", "testing", "metrics", "errors")
+_NAMES = {name: module for module, names in _HOME.items() for name in names}
+
+__all__ = sorted([*_NAMES, *_MODULES])
+
+if TYPE_CHECKING:
+    from snips import adapters, analytic, errors, metrics, testing
+    from snips.cards import DenoiserCard, Option, SamplerCard, TaskCard
+    from snips.engine import Step, iterate, sample
+    from snips.errors import SnipsError, SnipsWarning
+    from snips.hookspecs import hookimpl
+    from snips.interfaces import Level, MMSEDenoiser, NoiseLevels, Operator, PosteriorSampler, State
+    from snips.noise import Noise
+    from snips.observation import Identity, Mask, Observation
+    from snips.plugins import denoisers, load_denoiser, load_sampler, load_task, samplers, tasks
+    from snips.posterior import Posterior
+    from snips.tweedie import denoise, score
+
+
+def __getattr__(name: str) -> Any:
+    if name in _NAMES:
+        return getattr(import_module(_NAMES[name]), name)
+    if name in _MODULES:
+        return import_module(f"snips.{name}")
+    raise AttributeError(f"module snips has no attribute {name}")
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -1,0 +1,1 @@
+"""NCSNv2: the score networks of the paper's experiments."""
