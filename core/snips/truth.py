@@ -1,0 +1,96 @@
+"""How far a sampler is from a posterior that is known exactly.
+
+For a Gaussian prior the denoiser is affine, and so is every step of a sampler whose steps are: the mean and covariance
+of what it returns can be propagated exactly, with no Monte-Carlo error.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from snips.analytic import GaussianPrior, matrix_root
+from snips.interfaces import PosteriorSampler
+from snips.observation import Observation
+
+
+class _Given:
+    """Stands in for Noise: hands out what it was given, or zeros, and counts the draws."""
+
+    def __init__(self, rows: int, shape: tuple[int, ...], draws: dict[int, Tensor] | None = None) -> None:
+        self.zeros = torch.zeros(rows, *shape, dtype=torch.float64)
+        self.draws = draws or {}
+        self.count = 0
+
+    def normal(self) -> Tensor:
+        self.count += 1
+        return self.draws.get(self.count - 1, self.zeros)
+
+
+def propagate(sampler: PosteriorSampler, observation: Observation, prior: GaussianPrior) -> tuple[Tensor, Tensor, int]:
+    """Mean (d,) and covariance (d, d) of the sampler's samples for one observed picture, and its NFE.
+
+    The sampler's `init` and `step` must be affine in the state and in the noise, with no other randomness.
+    """
+    plan = sampler.plan(observation, prior.noise_levels)
+    shape = prior.shape
+    d = math.prod(shape)
+    eye = torch.eye(d, dtype=torch.float64)
+    state_type: Any = None
+
+    def rows(count: int) -> Observation:
+        return observation.to(torch.device("cpu"), torch.float64).rows([0] * count)
+
+    def affine(apply: Callable[[Tensor | None, int, Any], Any], width: int) -> tuple[Tensor, Tensor, Tensor]:
+        """f(u) = A u + b + B z for u of `width` values: A, b, and B Bᵀ."""
+        given = _Given(width + 1, shape)
+        inputs = torch.cat([torch.zeros(1, width, dtype=torch.float64), torch.eye(width, dtype=torch.float64)])
+        out = apply(inputs, width + 1, given)
+        b, a = out[0], (out[1:] - out[0]).T
+        spread = torch.zeros(len(b), len(b), dtype=torch.float64)
+        for draw in range(given.count):
+            noisy = apply(torch.zeros(d, width, dtype=torch.float64), d, _Given(d, shape, {draw: eye.reshape(d, *shape)}))
+            part = (noisy - b).T
+            spread += part @ part.T
+        return a, b, spread
+
+    def flat(state: Any) -> Tensor:
+        return torch.cat([field.flatten(1) for field in state], 1)
+
+    def start(_: Tensor | None, count: int, noise: Any) -> Tensor:
+        nonlocal state_type
+        state = sampler.init(rows(count), plan, noise)
+        state_type = type(state)
+        return flat(state)
+
+    _, mean, cov = affine(start, 0)
+    for level in plan:
+
+        def step(u: Tensor | None, count: int, noise: Any, level: Any = level) -> Tensor:
+            assert u is not None
+            state = state_type(*(part.reshape(count, *shape) for part in u.split(d, 1)))
+            return flat(sampler.step(state, level, prior, rows(count), noise))
+
+        a, b, spread = affine(step, len(mean))
+        mean, cov = a @ mean + b, a @ cov @ a.T + spread
+    return mean[:d], cov[:d, :d], sum(level.nfe for level in plan)
+
+
+def wasserstein(mean: Tensor, cov: Tensor, other_mean: Tensor, other_cov: Tensor) -> float:
+    """The Wasserstein-2 distance of two Gaussians (Dowson and Landau 1982)."""
+    root = matrix_root(other_cov)
+    cross = torch.linalg.eigvalsh(root @ cov @ root).clamp_min(0).sqrt().sum()
+    squared = (mean - other_mean).square().sum() + cov.trace() + other_cov.trace() - 2 * cross
+    return math.sqrt(max(float(squared), 0.0))
+
+
+def relative_w2(sampler: PosteriorSampler, observation: Observation, prior: GaussianPrior) -> tuple[float, int]:
+    """Wasserstein-2 distance from the exact posterior over that posterior's total std, and the NFE."""
+    exact = prior.posterior(observation)
+    mean, cov, nfe = propagate(sampler, observation, prior)
+    distance = wasserstein(mean, cov, exact.mean.flatten(), exact.cov)
+    return distance / math.sqrt(float(exact.cov.trace())), nfe
