@@ -50,7 +50,7 @@ class Checkpoint:
     def check(self, path: str | Path, run: Mapping[str, Any]) -> None:
         """Raises CheckpointError, naming what differs, if this is another run's."""
         here = json.loads(json.dumps(run))
-        for key in sorted({*here, *self.run}):
+        for key in {**here, **self.run}:  # in the order in which a run states them
             if here.get(key) != self.run.get(key):
                 raise CheckpointError(
                     f"{path} belongs to another run: {key} was {self.run.get(key)}, now {here.get(key)}; "

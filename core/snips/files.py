@@ -6,10 +6,18 @@ import os
 import shutil
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from safetensors import SafetensorError
+
 from snips.errors import OutputError
+
+
+def cannot_write(path: str | Path, error: Exception) -> OutputError:
+    """One line for a full disk, a missing folder, a lack of permission. (safetensors has an error of its own.)"""
+    reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error).splitlines()[0]
+    return OutputError(f"cannot write {path}: {reason}")
 
 
 @contextmanager
@@ -22,10 +30,11 @@ def new_file(path: str | Path) -> Iterator[Path]:
         with hidden.open("rb+") as written:
             os.fsync(written.fileno())
         os.replace(hidden, path)
-    except OSError as error:
-        raise OutputError(f"cannot write {path}: {error.strerror or error}") from error
+    except (OSError, SafetensorError) as error:
+        raise cannot_write(path, error) from error
     finally:
-        hidden.unlink(missing_ok=True)
+        with suppress(OSError):
+            hidden.unlink()
 
 
 @contextmanager
@@ -41,12 +50,12 @@ def new_folder(path: str | Path) -> Iterator[Path]:
         path.parent.mkdir(parents=True, exist_ok=True)
         hidden = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
     except OSError as error:
-        raise OutputError(f"cannot write {path}: {error.strerror or error}") from error
+        raise cannot_write(path, error) from error
     try:
         yield hidden
         hidden.chmod(0o755)
         hidden.rename(path)
-    except OSError as error:
-        raise OutputError(f"cannot write {path}: {error.strerror or error}") from error
+    except (OSError, SafetensorError) as error:
+        raise cannot_write(path, error) from error
     finally:
         shutil.rmtree(hidden, ignore_errors=True)

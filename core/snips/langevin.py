@@ -113,12 +113,10 @@ class Langevin:
         σ_min = self.sigma_min or max(SIGMA_L, levels.low)
         σ_max = self.sigma_max or min(preset.sigma_max, levels.high)
 
-        below = geometric(σ0, σ_min, ratio)
-        above = geometric(σ0, σ_max, 1 / ratio)[::-1] if masked else []
-        if not below and not above:
-            raise InvalidValue(f"σ0 = {σ0:g} is not above the last level {σ_min:g}: langevin has no level to sample at")
-        if not below:
-            below = [σ_min]
+        if σ_min >= σ0 and not masked:
+            raise InvalidValue(f"σ0 = {σ0:g} is not above the last level {σ_min:g}: there is nothing to sample at")
+        above = geometric(max(σ0, σ_min), σ_max, 1 / ratio)[::-1] if masked else []
+        below = geometric(σ0, σ_min, ratio) or [σ_min]
         ε = self.epsilon or preset.epsilon
         steps = [LangevinLevel(σ, alpha=ε * σ**2 / SIGMA_L**2) for σ in above + below]
         stable = [level for level in steps if is_stable(level, σ0)]
@@ -173,4 +171,5 @@ def geometric(start: float, end: float, ratio: float) -> list[float]:
 
 def is_stable(level: LangevinLevel, σ0: float) -> bool:
     """α_i (1/|σ0² − σ_i²| + 1/σ_i²) < 2: the step contracts on observed pixels."""
-    return level.alpha * (1 / abs(σ0**2 - level.sigma**2) + 1 / level.sigma**2) < 2
+    gap = abs(σ0**2 - level.sigma**2)
+    return gap > 0 and level.alpha * (1 / gap + 1 / level.sigma**2) < 2
