@@ -175,7 +175,7 @@ def test_another_runs_checkpoint_is_refused(tmp_path):
     assert file.read_bytes() == before
 
 
-@pytest.mark.parametrize("content", [b"", b"not a checkpoint", b"\x10\x00\x00\x00\x00\x00\x00\x00{\"a\""])
+@pytest.mark.parametrize("content", [b"", b"not a checkpoint", b'\x10\x00\x00\x00\x00\x00\x00\x00{"a"'])
 def test_a_file_that_is_no_checkpoint_is_refused(tmp_path, content):
     file = tmp_path / "run.ckpt"
     file.write_bytes(content)
@@ -228,7 +228,9 @@ def test_a_killed_process_goes_on_to_the_same_bits(tmp_path, number):
     while not Path(file).exists() and time.monotonic() < deadline:
         time.sleep(0.05)
     steps = []
-    again = snips.sample(BATCH, White(), SAMPLER, samples=3, batch=4, checkpoint=file, resume=True, progress=steps.append)
+    again = snips.sample(
+        BATCH, White(), SAMPLER, samples=3, batch=4, checkpoint=file, resume=True, progress=steps.append
+    )
     assert 0 < steps[0].index < 300
     assert torch.equal(again.samples, snips.sample(BATCH, White(), SAMPLER, samples=3).samples)
 

@@ -26,7 +26,7 @@ def operator_matrix(operator: Operator, shape: Shape) -> Tensor:
     """H as a dense matrix (number of values of y, d): for small pictures (C, H, W) only."""
     d = math.prod(shape)
     columns = operator.forward(torch.eye(d, dtype=torch.float64).reshape(d, *shape))
-    return columns.reshape(d, -1).T
+    return columns.flatten(1).T
 
 
 def power_law_spectrum(height: int, width: int, power: float, std: float) -> Tensor:
@@ -53,7 +53,7 @@ class GaussianMixture:
     @property
     def mean(self) -> Tensor:
         """(C, H, W)."""
-        return (self.weights @ self.means).reshape(self.shape)
+        return torch.einsum("k,ki->i", self.weights, self.means).reshape(self.shape)
 
     @property
     def cov(self) -> Tensor:
@@ -175,7 +175,7 @@ class GaussianPrior(GaussianMixturePrior):
         rows, columns = torch.meshgrid(torch.arange(height), torch.arange(width), indexing="ij")
         dy = (rows.flatten()[:, None] - rows.flatten()) % height
         dx = (columns.flatten()[:, None] - columns.flatten()) % width
-        cov = torch.block_diag(*[kernel[dy, dx]] * channels)
+        cov = torch.kron(torch.eye(channels, dtype=torch.float64), kernel[dy, dx])
         return cls(torch.full(tuple(shape), mean, dtype=torch.float64), (cov + cov.T) / 2)
 
 
@@ -193,7 +193,9 @@ class PowerLawField:
         spectrum = _spectrum(x.shape[-2], x.shape[-1], self.power, self.std).to(x.device)
         gain = spectrum / (spectrum + sigma.double().square()[:, None, None, None])
         # One row at a time: a batched transform need not round as a single one does.
-        rows = [torch.fft.ifft2(g * torch.fft.fft2(row)).real for g, row in zip(gain, x.double() - self.mean, strict=True)]
+        rows = [
+            torch.fft.ifft2(g * torch.fft.fft2(row)).real for g, row in zip(gain, x.double() - self.mean, strict=True)
+        ]
         return (self.mean + torch.stack(rows)).to(x)
 
 

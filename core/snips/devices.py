@@ -8,7 +8,7 @@ from snips.errors import DeviceError
 
 
 def resolve_device(device: str | torch.device) -> torch.device:
-    """"cpu", "cuda", "cuda:1", "mps" or "auto" (a GPU if there is one). Raises DeviceError if it cannot be used."""
+    """ "cpu", "cuda", "cuda:1", "mps" or "auto" (a GPU if there is one). Raises DeviceError if it cannot be used."""
     if device == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:

@@ -15,6 +15,7 @@ from snips.job import prepare
 from snips.observation import Observation
 from snips.posterior import Posterior
 from snips.progress import progress_bar
+from snips.ranges import Policy
 from snips.runs import Run, Saver, Stop, held_back
 from snips.walk import Step, begin, walk
 
@@ -48,7 +49,7 @@ def sample(
     device: str | torch.device | None = None,
     dtype: str | torch.dtype | None = None,
     compile: bool = False,
-    out_of_range: str = "error",
+    out_of_range: Policy = "error",
     keep: int | None = None,
     progress: bool | Callable[[Step], None] = False,
     snapshots: int = 0,

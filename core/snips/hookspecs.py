@@ -1,6 +1,7 @@
-"""The plugin contract. A hook is called when somebody first asks what there is; it registers cards, and imports no torch.
+"""The plugin contract: a hook is called when somebody first asks what there is, registers cards, and imports no torch.
 
-A plugin is a module (or object) behind an entry point of the group `snips`, with any of these, marked `@snips.hookimpl`.
+A plugin is a module (or object) behind an entry point of the group `snips`, with any of these marked
+`@snips.hookimpl`.
 """
 
 from __future__ import annotations

@@ -54,7 +54,10 @@ class NoiseLevels:
 class MMSEDenoiser(Protocol):
     """D(x, σ) = E[x₀ | x₀ + σn = x]: the prior, in the only form the samplers need."""
 
-    noise_levels: NoiseLevels
+    @property
+    def noise_levels(self) -> NoiseLevels:
+        """Where the denoiser may be called; a plain attribute will do."""
+        ...
 
     def denoise(self, x: Tensor, sigma: Tensor) -> Tensor:
         """The posterior mean of each row.

@@ -16,7 +16,7 @@ from snips.errors import DeviceError, InvalidValue
 from snips.interfaces import Level, MMSEDenoiser, NoiseLevels, PosteriorSampler
 from snips.observation import Observation
 from snips.plugins import load_denoiser, load_sampler
-from snips.ranges import WithinRange, check_plan
+from snips.ranges import Policy, WithinRange, check_plan
 from snips.tweedie import levels_like
 
 Row = tuple[int, int]
@@ -63,7 +63,7 @@ class Job:
     seed: int
     device: torch.device
     dtype: torch.dtype
-    out_of_range: str
+    out_of_range: Policy
     outside: int
     """Steps at a σ that the denoiser is not made for."""
 
@@ -104,7 +104,7 @@ def prepare(
     device: str | torch.device | None = None,
     dtype: str | torch.dtype | None = None,
     compile: bool = False,
-    out_of_range: str = "error",
+    out_of_range: Policy = "error",
 ) -> Job:
     """Check everything, and make the plan. Raises as `sample`."""
     for name, value in (("samples", samples), ("batch", 1 if batch is None else batch)):
@@ -140,9 +140,9 @@ def prepare(
     )
 
 
-def _called(denoiser: MMSEDenoiser, autocast: torch.dtype | None, compile: bool, policy: str) -> MMSEDenoiser:
-    called: MMSEDenoiser = Called(_Compiled(denoiser) if compile else denoiser, autocast)
-    return WithinRange(called, policy) if policy != "error" else called  # type: ignore[arg-type]
+def _called(denoiser: MMSEDenoiser, autocast: torch.dtype | None, compile: bool, policy: Policy) -> MMSEDenoiser:
+    called = Called(_Compiled(denoiser) if compile else denoiser, autocast)
+    return called if policy == "error" else WithinRange(called, policy)
 
 
 class _Compiled:
@@ -159,7 +159,7 @@ def _formats(dtype: str | torch.dtype | None) -> tuple[torch.dtype, torch.dtype 
     if wanted not in DTYPES.values():
         raise InvalidValue(f"dtype must be one of {', '.join(DTYPES)}, not {dtype}")
     if wanted in (torch.float32, torch.float64):
-        return wanted, None  # type: ignore[return-value]
+        return wanted, None
     return torch.float32, wanted
 
 

@@ -136,7 +136,7 @@ class Langevin:
     def init(self, observation: Observation, plan: Sequence[LangevinLevel], noise: Noise) -> LangevinState:
         """Denoising starts at y; inpainting from noise, or from a classical fill plus noise if σ_max is small."""
         y, σ_max = observation.y, plan[0].sigma
-        if isinstance(observation.operator, Identity):
+        if not isinstance(observation.operator, Mask):
             return LangevinState(y.clone())
         if σ_max >= PURE_NOISE:
             return LangevinState(σ_max * noise.normal())
@@ -151,11 +151,11 @@ class Langevin:
             return LangevinState(denoiser.denoise(x, levels_like(x, σ_i)))
         s = score(denoiser, x, σ_i)
         toward_y = (y - x) / abs(σ_i**2 - σ0**2)
-        if isinstance(observation.operator, Identity):
-            Δ = s + toward_y
-        else:
+        if isinstance(observation.operator, Mask):
             M = observation.operator.mask
             Δ = torch.where(M, toward_y if σ_i > σ0 else s + toward_y, s)
+        else:
+            Δ = s + toward_y
         z = noise.normal()
         return LangevinState(x + α_i * Δ + math.sqrt(2 * α_i) * z)
 

@@ -254,4 +254,6 @@ def _load(registration: Registration, options: dict[str, Any], **fixed: Any) -> 
         if os.environ.get("SNIPS_DEBUG") == "1":
             raise
         text = f"{type(error).__name__}: {error}".splitlines()[0]
-        raise PluginError(f"{card.kind} {card.name} of plugin {plugin} did not load: {text}; SNIPS_DEBUG=1 raises") from error
+        raise PluginError(
+            f"{card.kind} {card.name} of plugin {plugin} did not load: {text}; SNIPS_DEBUG=1 raises"
+        ) from error

@@ -53,7 +53,9 @@ def propagate(sampler: PosteriorSampler, observation: Observation, prior: Gaussi
         b, a = out[0], (out[1:] - out[0]).T
         spread = torch.zeros(len(b), len(b), dtype=torch.float64)
         for draw in range(given.count):
-            noisy = apply(torch.zeros(d, width, dtype=torch.float64), d, _Given(d, shape, {draw: eye.reshape(d, *shape)}))
+            noisy = apply(
+                torch.zeros(d, width, dtype=torch.float64), d, _Given(d, shape, {draw: eye.reshape(d, *shape)})
+            )
             part = (noisy - b).T
             spread += part @ part.T
         return a, b, spread
@@ -72,7 +74,7 @@ def propagate(sampler: PosteriorSampler, observation: Observation, prior: Gaussi
 
         def step(u: Tensor | None, count: int, noise: Any, level: Any = level) -> Tensor:
             assert u is not None
-            state = state_type(*(part.reshape(count, *shape) for part in u.split(d, 1)))
+            state = state_type(*(part.reshape(count, *shape) for part in u.reshape(count, -1, d).unbind(1)))
             return flat(sampler.step(state, level, prior, rows(count), noise))
 
         a, b, spread = affine(step, len(mean))

@@ -1,4 +1,6 @@
-"""The score networks of NCSNv2 (Song and Ermon, "Improved Techniques for Training Score-Based Generative Models", 2020).
+"""The score networks of NCSNv2.
+
+Song and Ermon, "Improved Techniques for Training Score-Based Generative Models", 2020.
 
 A RefineNet whose input is the noisy picture alone: the network sees no σ, and its output is divided by σ to give the
 score. Module and parameter names are those of the official checkpoints, so that these load as they are.
@@ -147,8 +149,7 @@ class MultiScaleFusion(nn.Module):
     def forward(self, xs: Sequence[Tensor], size: torch.Size) -> Tensor:
         hs = (convolve(x) for convolve, x in zip(self.convs, xs, strict=True))
         resized = [
-            h if h.shape[2:] == size else F.interpolate(h, size=size, mode="bilinear", align_corners=True)
-            for h in hs
+            h if h.shape[2:] == size else F.interpolate(h, size=size, mode="bilinear", align_corners=True) for h in hs
         ]
         return torch.stack(resized).sum(0) if len(resized) > 2 else resized[0] + resized[1]
 
