@@ -30,7 +30,7 @@ class White:
         return 0.5 + self.scale / (self.scale + sigma.square()[:, None, None, None]) * (x - 0.5)
 
 
-SAMPLER = snips.load_sampler("langevin", steps_per_level=1)
+SAMPLER = snips.load_sampler("langevin", preset="celeba", steps_per_level=1)
 Y = 0.5 + 0.2 * torch.randn(3, 1, 6, 5, generator=torch.Generator().manual_seed(0))
 BATCH = snips.Observation(Y, 0.2)
 ONE = snips.Observation(Y[0], 0.2)

@@ -66,7 +66,8 @@ class GaussianMixture:
     @property
     def std(self) -> Tensor:
         """(C, H, W)."""
-        return self.cov.diagonal().clamp_min(0).sqrt().reshape(self.shape)
+        variance: Tensor = self.cov.diagonal().clamp_min(0)
+        return variance.sqrt().reshape(self.shape)
 
     def draw(self, count: int, generator: torch.Generator | None = None) -> Tensor:
         """Exact draws (count, C, H, W)."""
@@ -80,7 +81,8 @@ class GaussianMixture:
 def matrix_root(cov: Tensor) -> Tensor:
     """The symmetric square root of a positive semi-definite matrix."""
     values, vectors = torch.linalg.eigh(cov)
-    return (vectors * values.clamp_min(0).sqrt()) @ vectors.T
+    root: Tensor = (vectors * values.clamp_min(0).sqrt()) @ vectors.T
+    return root
 
 
 class GaussianMixturePrior:

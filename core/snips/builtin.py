@@ -24,7 +24,9 @@ LANGEVIN = SamplerCard(
     url="https://arxiv.org/abs/2101.09552",
     tasks=("denoise", "inpaint"),
     options=(
-        Option("preset", str, "celeba", "the paper's ε, T, ratio and σ_max", choices=("celeba", "lsun", "ffhq")),
+        Option(
+            "preset", str, "quick", "ε, T, ratio and σ_max: ours or the paper's", ("quick", "celeba", "lsun", "ffhq")
+        ),
         Option("epsilon", float, None, "ε of the step α_i = ε σ_i²/.01²; default: the preset's"),
         Option("steps_per_level", int, None, "T, steps at each σ_i; default: the preset's"),
         Option("ratio", float, None, "of successive σ_i; default: the preset's"),

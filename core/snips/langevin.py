@@ -38,7 +38,7 @@ PURE_NOISE = 10.0
 
 @dataclass(frozen=True)
 class Preset:
-    """A row of the paper's Tables 2 and 3."""
+    """A row of the paper's Tables 2 and 3, or our own."""
 
     epsilon: float
     denoise_steps: int
@@ -52,6 +52,9 @@ class Preset:
 
 
 PRESETS = {
+    # Ours: levels and steps six times as coarse, with celeba's T and margin of stability. On Gaussian fields it is as
+    # near to the exact posterior as celeba, at a sixth of the denoiser calls (`snips bench truth`).
+    "quick": Preset(2e-5, 5, 5, 90, 92),
     "celeba": Preset(3.3e-6, 5, 5, 90, 500),
     "lsun": Preset(1.8e-6, 3, 3, 190, 1086),
     "ffhq": Preset(1.8e-6, 3, 5, 348, 2311),
@@ -74,12 +77,13 @@ class LangevinState(NamedTuple):
 class Langevin:
     """The paper's sampler. Options left at None are the preset's.
 
-    preset: "celeba", "lsun" or "ffhq". epsilon: ε. steps_per_level: T. ratio: of successive σ_i. sigma_min, sigma_max:
+    preset: "quick", or the paper's "celeba", "lsun" or "ffhq".
+    epsilon: ε. steps_per_level: T. ratio: of successive σ_i. sigma_min, sigma_max:
     ends of the sequence, by default the preset's, as far as the denoiser reaches. final_denoise: end with one more
     D(x, σ_L), which the paper does not do. Raises InvalidValue for values that make no sequence.
     """
 
-    preset: str = "celeba"
+    preset: str = "quick"
     epsilon: float | None = None
     steps_per_level: int | None = None
     ratio: float | None = None

@@ -1,0 +1,28 @@
+VENV ?= .venv
+BIN := $(VENV)/bin
+
+.PHONY: demo test check bench clean
+
+$(VENV)/ready: pyproject.toml
+	python3 -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --editable '.[all,dev]'
+	touch $@
+
+demo: $(VENV)/ready          ## inpaint a bundled picture, from a fresh checkout on
+	$(BIN)/snips run --denoiser ncsnv2 --task inpaint --out runs/demo --overwrite
+
+test: check                  ## everything that must hold before a change lands
+	$(BIN)/python -m pytest
+
+check: $(VENV)/ready         ## formatting, lint, types
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+bench: $(VENV)/ready         ## distance from known posteriors, cost of the engine
+	$(BIN)/snips bench truth --sampler langevin -s preset=celeba
+	$(BIN)/snips bench truth --sampler langevin -s preset=quick
+	$(BIN)/snips bench engine
+
+clean:
+	rm -rf $(VENV) dist build
