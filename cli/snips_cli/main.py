@@ -1,0 +1,92 @@
+"""The command `snips`: a group whose commands are imported when they run, so that starting it costs little."""
+
+from __future__ import annotations
+
+import sys
+import traceback
+from collections.abc import Sequence
+from importlib import import_module
+from typing import Any, NoReturn
+
+import click
+
+from snips.errors import SnipsError
+from snips_cli.messages import one_line, say, warnings_as_lines
+
+COMMANDS = {
+    "run": "snips_cli.run:run",
+    "denoisers": "snips_cli.parts:denoisers",
+    "samplers": "snips_cli.parts:samplers",
+    "tasks": "snips_cli.parts:tasks",
+    "describe": "snips_cli.describe:describe",
+    "check": "snips_cli.check:check",
+    "plugins": "snips_cli.plugins:plugins",
+    "doctor": "snips_cli.doctor:doctor",
+}
+
+
+class Snips(click.Group):
+    """Our own commands by name, and those of plugins once a name is none of ours."""
+
+    asked_plugins = False
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        self._ask_plugins()
+        return [*COMMANDS, *sorted(set(self.commands) - set(COMMANDS))]
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name in COMMANDS:
+            module, _, name = COMMANDS[cmd_name].partition(":")
+            command: click.Command = getattr(import_module(module), name)
+            return command
+        self._ask_plugins()
+        return super().get_command(ctx, cmd_name)
+
+    def _ask_plugins(self) -> None:
+        if not self.asked_plugins:
+            from snips.plugins import registry
+
+            self.asked_plugins = True
+            registry().add_commands(self)
+
+    def make_context(self, info_name: str | None, args: list[str], *more: Any, **extra: Any) -> click.Context:
+        typed = list(args)
+        ctx = super().make_context(info_name, args, *more, **extra)
+        ctx.meta["snips.typed"] = typed
+        return ctx
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Expected errors are one line; anything else is a bug and shows its trace."""
+        with warnings_as_lines() as ctx.meta["snips.warnings"]:
+            try:
+                return super().invoke(ctx)
+            except SnipsError as error:
+                if ctx.meta.get("snips.verbose"):
+                    traceback.print_exc()
+                say(one_line(error))
+                ctx.exit(error.exit_code)
+
+    def main(self, args: Sequence[str] | None = None, prog_name: str | None = None, **extra: Any) -> NoReturn:  # type: ignore[override]
+        """As click's own, but wrong usage is one line too."""
+        try:
+            code = super().main(args, prog_name or "snips", **(extra | {"standalone_mode": False}))
+        except click.exceptions.NoArgsIsHelpError as error:
+            error.show()
+            sys.exit(error.exit_code)
+        except click.UsageError as error:
+            command = error.ctx.command_path if error.ctx else "snips"
+            say(f"{error.format_message().rstrip('.')} (`{command} --help`)")
+            sys.exit(error.exit_code)
+        except click.ClickException as error:
+            say(error.format_message())
+            sys.exit(error.exit_code)
+        except click.Abort:
+            say("stopped")
+            sys.exit(130)
+        sys.exit(code if isinstance(code, int) else 0)
+
+
+@click.group(cls=Snips, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="snips-toolkit")
+def main() -> None:
+    """Sample from the posterior: many sharp, plausible restorations of one noisy picture, with any denoiser."""
