@@ -13,9 +13,10 @@ from typing import Any
 import pytest
 import torch
 from safetensors.torch import save_file
+from torch import nn
+
 from snips import weights
 from snips.errors import WeightsError
-from torch import nn
 
 
 class Hostile:

@@ -15,6 +15,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from snips_plugins.layers import Conv2d, elu
+
 
 @dataclass(frozen=True)
 class Stage:
@@ -52,8 +54,8 @@ LAYOUTS: dict[str, tuple[Stage, ...]] = {
 }
 
 
-def conv(cin: int, cout: int, size: int = 3, dilation: int = 1, bias: bool = True) -> nn.Conv2d:
-    return nn.Conv2d(cin, cout, size, padding=dilation * (size // 2), dilation=dilation, bias=bias)
+def conv(cin: int, cout: int, size: int = 3, dilation: int = 1, bias: bool = True) -> Conv2d:
+    return Conv2d(cin, cout, size, padding=dilation * (size // 2), dilation=dilation, bias=bias)
 
 
 class InstanceNormPlus(nn.Module):
@@ -103,8 +105,9 @@ class ResidualBlock(nn.Module):
             self.shortcut = nn.Identity()
 
     def forward(self, x: Tensor) -> Tensor:
-        h = self.conv1(F.elu(self.normalize1(x)))
-        return self.conv2(F.elu(self.normalize2(h))) + self.shortcut(x)
+        h = self.conv1(elu(self.normalize1(x)))
+        out: Tensor = self.conv2(elu(self.normalize2(h))) + self.shortcut(x)
+        return out
 
 
 class ResidualConvUnits(nn.Module):
@@ -119,8 +122,8 @@ class ResidualConvUnits(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         for i in range(1, self.blocks + 1):
-            h = self.get_submodule(f"{i}_1_conv")(F.elu(x))
-            x = x + self.get_submodule(f"{i}_2_conv")(F.elu(h))
+            h = self.get_submodule(f"{i}_1_conv")(elu(x))
+            x = x + self.get_submodule(f"{i}_2_conv")(elu(h))
         return x
 
 
@@ -132,7 +135,7 @@ class ChainedResidualPooling(nn.Module):
         self.convs = nn.ModuleList(conv(channels, channels, bias=False) for _ in range(2))
 
     def forward(self, x: Tensor) -> Tensor:
-        x = path = F.elu(x)
+        x = path = elu(x)
         for convolve in self.convs:
             path = convolve(F.max_pool2d(path, 5, stride=1, padding=2))
             x = x + path
@@ -168,7 +171,8 @@ class RefineBlock(nn.Module):
     def forward(self, *xs: Tensor) -> Tensor:
         hs = [adapt(x) for adapt, x in zip(self.adapt_convs, xs, strict=True)]
         h = self.msf(hs, xs[0].shape[2:]) if len(hs) > 1 else hs[0]
-        return self.output_convs(self.crp(h))
+        out: Tensor = self.output_convs(self.crp(h))
+        return out
 
 
 class NCSNv2(nn.Module):
@@ -213,7 +217,8 @@ class NCSNv2(nn.Module):
         h = self.get_submodule(self.refines[0])(features.pop())
         for name in self.refines[1:]:
             h = self.get_submodule(name)(features.pop(), h)
-        return self.end_conv(F.elu(self.normalizer(h))) / sigma[:, None, None, None]
+        score: Tensor = self.end_conv(elu(self.normalizer(h))) / sigma[:, None, None, None]
+        return score
 
 
 def refine_names(stages: Sequence[Stage]) -> list[str]:
