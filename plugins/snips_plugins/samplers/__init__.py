@@ -26,7 +26,7 @@ REVERSE_SDE = SamplerCard(
 
 NOISE_SPLIT = SamplerCard(
     name="noise-split",
-    summary="inpainting by Langevin dynamics at one level, then reverse diffusion: 20 to 50 calls, asymptotically exact",
+    summary="inpainting by Langevin dynamics, then reverse diffusion: 20 to 50 denoiser calls, asymptotically exact",
     licence="MIT",
     citation="Leimkuhler, Matthews: Rational Construction of Stochastic Numerical Methods for Molecular Sampling, 2013",
     tasks=("inpaint",),
