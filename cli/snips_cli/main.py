@@ -22,6 +22,7 @@ COMMANDS = {
     "check": "snips_cli.check:check",
     "plugins": "snips_cli.plugins:plugins",
     "doctor": "snips_cli.doctor:doctor",
+    "bench": "snips_cli.bench:bench",
 }
 
 

@@ -53,6 +53,8 @@ class OutFolder:
             raise OutputError(
                 f"{self.partial} holds an unfinished run; --resume goes on with it, --overwrite starts afresh"
             )
+        if self.out.name in ("", ".."):
+            raise OutputError(f"--out {self.out} names no folder of its own; choose a name")
         ancestor = next(folder for folder in self.out.parents if folder.exists())
         if not ancestor.is_dir() or not os.access(ancestor, os.W_OK | os.X_OK):
             raise OutputError(f"{self.out} cannot be written: {ancestor} is no folder that you can write to")

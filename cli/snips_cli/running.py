@@ -61,10 +61,10 @@ def execute(
         return place.out, read_json(place.out / RECORD)
     cases = make_cases(request, parts)
     warn_outside(cases)
+    place.begin(identity, resume)
     if not quiet:
         announce(cases, parts)
     with kept(place, to_go_on(typed, place.out)):
-        place.begin(identity, resume)
         entries = [restore(case, request, parts, place, len(cases) > 1, quiet) for case in cases]
         command = shlex.join(["snips", *typed])
         plans = [case.job.plan for case in cases]
