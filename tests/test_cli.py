@@ -123,6 +123,21 @@ def test_doctor():
     assert result.exit_code in (0, 1)
 
 
+def test_check_passes_a_right_denoiser():
+    result = snips("check", "gaussian-field", "-d", "power=2")
+    assert result.exit_code == 0, result.output
+    lines = result.stdout.splitlines()
+    assert any(line.startswith("passed") and "check_keeps_shape" in line for line in lines)
+    assert lines[-1].startswith(f"{len(lines) - 1} passed") or "skipped" in lines[-1]
+
+
+def test_check_fails_a_wrong_denoiser(monkeypatch):
+    monkeypatch.setattr("snips.analytic.PowerLawField.denoise", lambda self, x, sigma: x.clamp(0, 1))
+    result = snips("check", "gaussian-field")
+    assert result.exit_code == 1
+    assert any(line.startswith("failed") for line in result.stdout.splitlines())
+
+
 @pytest.fixture
 def plugin(tmp_path):
     """Installs a plugin in a folder that a new interpreter finds: its name and its source."""

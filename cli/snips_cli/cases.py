@@ -12,12 +12,13 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from snips import Mask, Observation, Operator
 from snips.cards import DenoiserCard
 from snips.errors import ImageError, InvalidValue
 from snips.images import Picture, bundled_picture, read_picture, to_gray
+from snips.interfaces import Operator
 from snips.job import Job, prepare
 from snips.noise_level import estimate_sigma
+from snips.observation import Mask, Observation
 from snips.tasks import simulate
 from snips_cli.loading import Parts
 from snips_cli.messages import say

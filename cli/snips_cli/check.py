@@ -19,20 +19,23 @@ from snips_cli.parts import echo_table
 @verbose
 def check(ctx: click.Context, name: str, d: dict[str, str], s: dict[str, str], device: str) -> None:
     """Check a denoiser or sampler for conformance; exit code 1 if a check fails."""
-    from snips import load_denoiser, load_sampler, testing
+    from snips.cards import DenoiserCard
     from snips.errors import InvalidValue
+    from snips.plugins import load_denoiser, load_sampler
+    from snips.testing import check_denoiser, check_sampler
     from snips_cli.describe import find_any
 
     results = []
     for registration in find_any(name):
         card = registration.card
         expected = card.expected_failed_checks
-        if card.kind == "denoiser":
-            denoiser = load_denoiser(name, device=device, **d)
-            results += testing.check_denoiser(denoiser, expected_failed_checks=expected, collect=True)
+        if isinstance(card, DenoiserCard):
+            denoiser = load_denoiser(registration.full_name, device=device, **d)
+            channels = getattr(denoiser, "channels", None) or card.channels or None
+            results += check_denoiser(denoiser, channels=channels, expected_failed_checks=expected, collect=True)
         elif card.kind == "sampler":
-            sampler = load_sampler(name, **s)
-            results += testing.check_sampler(sampler, expected_failed_checks=expected, collect=True)
+            sampler = load_sampler(registration.full_name, **s)
+            results += check_sampler(sampler, expected_failed_checks=expected, collect=True)
     if not results:
         raise InvalidValue(f"{name} is a task, and there is nothing to check on one")
     echo_table([(result.outcome, result.name, result.reason) for result in results])

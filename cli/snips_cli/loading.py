@@ -6,12 +6,11 @@ from dataclasses import dataclass
 
 import torch
 
-from snips import load_denoiser, load_sampler, load_task
 from snips.cards import SamplerCard, TaskCard
 from snips.devices import resolve_device
 from snips.errors import OptionError, UnsupportedOperator
 from snips.interfaces import MMSEDenoiser, PosteriorSampler
-from snips.plugins import Registration, registry
+from snips.plugins import Registration, load_denoiser, load_sampler, load_task, registry
 from snips.tasks import Task
 from snips_cli.request import Request
 

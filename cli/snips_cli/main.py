@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-import traceback
 from collections.abc import Sequence
 from importlib import import_module
 from typing import Any, NoReturn
@@ -63,6 +62,8 @@ class Snips(click.Group):
                 return super().invoke(ctx)
             except SnipsError as error:
                 if ctx.meta.get("snips.verbose"):
+                    import traceback
+
                     traceback.print_exc()
                 say(one_line(error))
                 ctx.exit(error.exit_code)

@@ -8,9 +8,10 @@ from typing import Any
 
 from torch import Tensor
 
-from snips import Identity, metrics
+from snips import metrics
 from snips.classical import biharmonic_fill
 from snips.errors import SnipsWarning
+from snips.observation import Identity
 from snips.posterior import Posterior
 from snips.ranges import WithinRange
 from snips.tweedie import denoise

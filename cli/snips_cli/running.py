@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 
-from snips import sample
+from snips.engine import sample
 from snips.errors import Diverged, InvalidValue, OutputError, SnipsError, SnipsWarning
 from snips.files import new_file
 from snips.posterior import Posterior
