@@ -87,17 +87,6 @@ class OutFolder:
                 "ask for the same, or start afresh with --overwrite"
             )
 
-    def finished(self, identity: Mapping[str, Any]) -> bool:
-        """Whether this very run is already done; then nothing of its hidden folder is left.
-
-        Raises CheckpointError if the folder is that of another request.
-        """
-        if not (self.out / RECORD).is_file():
-            return False
-        self.compare(read_json(self.out / RECORD).get("request", {}), identity)
-        self.discard()
-        return True
-
     def commit(self) -> None:
         """The finished folder takes its place. Raises OutputError."""
         with self.writing():
