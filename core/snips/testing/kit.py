@@ -46,7 +46,8 @@ def check_denoiser(
         expected_failed_checks: {name of a check: why it cannot be passed}. One that passes all the same is a failure.
         collect: return all results, instead of raising at the first failure.
 
-    Raises CheckFailed, an AssertionError, at the first failure; InvalidValue for an expected failure of no check.
+    Raises CheckFailed, an AssertionError, at the first failure; InvalidValue for pictures of another shape and for an
+    expected failure of no check; and as `snips.load_denoiser` for a name.
     """
     checks = denoiser_checks(denoiser, channels, pictures, device, expected_failed_checks)
     return run(checks, collect)
@@ -89,14 +90,17 @@ def parametrize_with_checks(
 
 
 def checks_of(part: Part, expected: Expected | None = None) -> list[Check]:
-    """The checks of a denoiser, of a sampler, or of what has this name. Raises UnknownName, or InvalidValue."""
+    """The checks of a denoiser, of a sampler, or of what has this name, which is loaded when the first is called.
+
+    Raises UnknownName, or InvalidValue for what is neither.
+    """
     if isinstance(part, str):
         kinds = {r.card.kind for r in registry().registrations if part in (r.card.name, r.full_name)}
         if "sampler" in kinds and "denoiser" not in kinds:
-            return sampler_checks(part, expected)
+            return sampler_checks(part, expected, lazy=True)
         if "sampler" in kinds:
             raise UnknownName(f"{part} is a denoiser and a sampler; pass load_denoiser or load_sampler({part!r})")
-        return denoiser_checks(part, expected=expected)
+        return denoiser_checks(part, expected=expected, lazy=True)
     if isinstance(part, PosteriorSampler):
         return sampler_checks(part, expected)
     if hasattr(part, "denoise"):
@@ -112,8 +116,9 @@ def denoiser_checks(
     pictures: Tensor | None = None,
     device: str | torch.device | None = None,
     expected: Expected | None = None,
+    lazy: bool = False,
 ) -> list[Check]:
-    """The checks of a denoiser for each number of channels; it is loaded, if a name, when the first is called."""
+    """The checks of a denoiser for each number of channels; a name is loaded at once, or when the first is called."""
     card = registry().find("denoiser", denoiser).card if isinstance(denoiser, str) else None
     reasons = {**((card and card.expected_failed_checks) or {}), **(expected or {})}
     verify_names(reasons, (function.__name__ for function in DENOISER_CHECKS))
@@ -122,10 +127,12 @@ def denoiser_checks(
     def loaded() -> MMSEDenoiser:
         return load_denoiser(denoiser, device or "cpu") if isinstance(denoiser, str) else denoiser
 
+    if not lazy:
+        denoiser = loaded()
     declared = channels or getattr(denoiser, "channels", None) or getattr(card, "channels", None) or ()
     counts = (declared,) if isinstance(declared, int) else tuple(declared)
     if pictures is not None:
-        counts = (pictures.shape[1],)
+        counts = (Bench(pictures).pictures.shape[1],)
     checks = []
     for count in counts or (None,):
 
@@ -142,8 +149,10 @@ def denoiser_checks(
     return checks
 
 
-def sampler_checks(sampler: PosteriorSampler | str, expected: Expected | None = None) -> list[Check]:
-    """The checks of a sampler on each problem; it is loaded, if a name, when the first is called."""
+def sampler_checks(
+    sampler: PosteriorSampler | str, expected: Expected | None = None, lazy: bool = False
+) -> list[Check]:
+    """The checks of a sampler on each problem; a name is loaded at once, or when the first is called."""
     card = registry().find("sampler", sampler).card if isinstance(sampler, str) else None
     reasons = {**((card and card.expected_failed_checks) or {}), **(expected or {})}
     verify_names(reasons, (function.__name__ for function in SAMPLER_CHECKS))
@@ -151,6 +160,9 @@ def sampler_checks(sampler: PosteriorSampler | str, expected: Expected | None = 
     @cache
     def loaded() -> PosteriorSampler:
         return load_sampler(sampler) if isinstance(sampler, str) else sampler
+
+    if not lazy:
+        sampler = loaded()
 
     def runs(function: Callable[[PosteriorSampler, Problem], None], problem: Problem) -> Callable[[], None]:
         def check() -> None:

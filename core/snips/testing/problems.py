@@ -57,6 +57,10 @@ class Problem:
     observation: Observation
     _drawn: list[tuple[PosteriorSampler, Tensor]] = field(default_factory=list, repr=False)
 
+    def two_rows(self) -> Observation:
+        """What a sampler is handed for two samples, of the engine's own dtype; new tensors every time."""
+        return self.observation.to(torch.device("cpu"), torch.float32).rows([0, 0])
+
     def samples(self, sampler: PosteriorSampler) -> Tensor:
         """Draws (SAMPLES, d) of this sampler in float64, made once."""
         for known, drawn in self._drawn:
@@ -80,13 +84,11 @@ def problems() -> list[Problem]:
 
 
 def steps_by_hand(
-    sampler: PosteriorSampler, observation: Observation, denoiser: MMSEDenoiser, rows: int = 2
+    sampler: PosteriorSampler, observed: Observation, denoiser: MMSEDenoiser
 ) -> Iterator[tuple[Level | None, Any]]:
-    """The state after `init` (with None) and after each level, without the engine."""
-    observed = observation.to(torch.device("cpu"), torch.float32)
+    """The state after `init` (with None) and after each level, without the engine. `observed` is Problem.two_rows."""
     plan = sampler.plan(observed, denoiser.noise_levels)
-    noise = Noise(0, [(0, row) for row in range(rows)], observed.image_shape)
-    observed = observed.rows([0] * rows)
+    noise = Noise(0, [(0, row) for row in range(len(observed.y))], observed.image_shape)
     with torch.inference_mode():
         state = sampler.init(observed, plan, noise.at(0))
     yield None, state

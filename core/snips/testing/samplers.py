@@ -61,7 +61,7 @@ def check_plan(sampler: PosteriorSampler, problem: Problem) -> None:
 def check_state(sampler: PosteriorSampler, problem: Problem) -> None:
     """The state is a NamedTuple of tensors with one entry a row, x first, of the same kind after every step."""
     first: tuple[str, ...] | None = None
-    for level, state in steps_by_hand(sampler, problem.observation, White()):
+    for level, state in steps_by_hand(sampler, problem.two_rows(), White()):
         where = "init" if level is None else f"the step at σ = {level.sigma:.3g}"
         fields: tuple[str, ...] = getattr(state, "_fields", ())
         require(
@@ -87,7 +87,7 @@ def check_state(sampler: PosteriorSampler, problem: Problem) -> None:
 def check_nfe(sampler: PosteriorSampler, problem: Problem) -> None:
     """Every step makes as many denoiser calls a row as its level says, at the σ that it says."""
     recorder = Recorder(White())
-    for k, (level, _) in enumerate(steps_by_hand(sampler, problem.observation, recorder)):
+    for k, (level, _) in enumerate(steps_by_hand(sampler, problem.two_rows(), recorder)):
         called, expected = len(recorder.sigmas) / 2, 0 if level is None else level.nfe
         where = f"step {k - 1} (σ = {level.sigma:.3g})" if level else "init"
         require(
@@ -106,9 +106,10 @@ def check_nfe(sampler: PosteriorSampler, problem: Problem) -> None:
 
 def check_keeps_observation(sampler: PosteriorSampler, problem: Problem) -> None:
     """y is not modified."""
-    observed = replace(problem.observation, y=problem.observation.y.float())
+    observed = problem.two_rows()
     before = observed.y.clone()
-    sample(observed, White(), sampler, samples=2)
+    for _ in steps_by_hand(sampler, observed, White()):
+        pass
     require(torch.equal(observed.y, before), "expected y as it was, saw it modified; work on `y.clone()`")
 
 
