@@ -1,0 +1,6 @@
+import snips
+
+
+@snips.testing.parametrize_with_checks(["local-wiener"])
+def test_conformance(check):
+    check()
