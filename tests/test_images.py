@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+
 from snips.errors import ImageError, OutputError, SnipsWarning
 from snips.images import bundled_picture, read_picture, to_gray, write_png
 

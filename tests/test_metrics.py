@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
+
 from snips import metrics
 from snips.metrics import mse, mse_ratio, neighbour_correlation, normality_p_value, psnr, residual_tests, ssim
 

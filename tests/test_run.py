@@ -1,63 +1,25 @@
-"""snips run: what it writes, what it refuses, and that a run is whole or is not there, whatever stops it."""
+"""snips run: what it writes, and that the figures are those of what it wrote."""
 
 from __future__ import annotations
 
-import json
 import math
-import os
-import shlex
-import signal
-import subprocess
-import sys
-import time
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from click.testing import CliRunner, Result
-from safetensors import safe_open
+from click.testing import CliRunner
+from PIL import Image
 from safetensors.torch import load_file
 
 import snips
+from runs import done, record
 from snips import metrics
 from snips.analytic import PowerLawField
 from snips.classical import biharmonic_fill
 from snips.images import read_picture, write_png
 from snips_cli.main import main
-
-QUICK = ["run", "--denoiser", "gaussian-field", "--device", "cpu", "-s", "ratio=0.7"]
-
-
-def run(*words: object) -> Result:
-    return CliRunner().invoke(main, [*QUICK, *map(str, words)])
-
-
-def done(*words: object) -> Result:
-    result = run(*words)
-    assert result.exit_code == 0, result.output
-    return result
-
-
-def record(folder: Path | str) -> dict:
-    return json.loads((Path(folder) / "run.json").read_text(), parse_constant=pytest.fail)
-
-
-@pytest.fixture(autouse=True)
-def here(tmp_path, monkeypatch):
-    """An empty folder with a clean gray and a clean colour picture in it."""
-    monkeypatch.chdir(tmp_path)
-    y, x = np.mgrid[:18, :16] / 16
-    write_png("gray.png", 0.5 + 0.3 * np.sin(5 * x + 3 * y))
-    write_png("colour.png", np.stack([0.5 + 0.3 * np.sin(5 * x + k * y) for k in range(3)]))
-    return tmp_path
-
-
-def everything(folder: Path) -> dict[str, bytes | None]:
-    return {str(p.relative_to(folder)): p.read_bytes() if p.is_file() else None for p in folder.rglob("*")}
-
-
-# What it writes
+from snips_cli.record import weights_hash
 
 
 def test_a_simulated_denoising_run(here):
@@ -201,6 +163,17 @@ def test_without_a_picture_one_is_bundled(here):
     assert Path("runs/denoise-gaussian-field-2/overview.png").exists()
 
 
+def test_the_packaged_network_is_the_default(here):
+    words = ["--task", "inpaint", "--sampler", "noise-split", "--size", "48", "--samples", "1", "--device", "cpu"]
+    result = CliRunner().invoke(main, ["run", *words, "--out", "first"])
+    assert result.exit_code == 0, result.output
+    data = record("first")
+    assert data["denoiser"]["card"]["name"] == "ncsnv2"
+    assert len(data["denoiser"]["weights_sha256"]) == 64
+    (image,) = data["images"]
+    assert image["hole"]["posterior_mean"]["psnr"] > image["hole"]["fill"]["psnr"] - 1
+
+
 def test_gray_size_and_crop(here):
     done("colour.png", "--simulate", "--gray", "--size", 12, "--crop", 10, "--samples", 1, "--out", "first")
     clean = load_file("first/samples.safetensors")["clean"]
@@ -229,8 +202,6 @@ def test_quiet_says_nothing_on_stderr(here):
 
 def test_warnings_are_said_and_recorded(here):
     values = np.dstack([np.full((18, 16, 3), 99, np.uint8), np.full((18, 16), 100, np.uint8)])
-    from PIL import Image
-
     Image.fromarray(values).save("glass.png")
     result = done("glass.png", "--sigma", "0.1", "--samples", 1, "--out", "first")
     (warning,) = record("first")["warnings"]
@@ -239,8 +210,6 @@ def test_warnings_are_said_and_recorded(here):
 
 
 def test_weights_are_hashed_by_value(here):
-    from snips_cli.record import weights_hash
-
     class Wrapped:
         def __init__(self, network):
             self.inside = {"network": network}
@@ -251,327 +220,3 @@ def test_weights_are_hashed_by_value(here):
     with torch.no_grad():
         network.bias[0] += 1
     assert weights_hash(network) != before
-
-
-# What it refuses
-
-CLEAN = ["gray.png", "--simulate"]
-BAD: dict[str, tuple[list[object], int, str]] = {
-    "no such picture": (["absent.png", "--sigma", "0.1"], 1, "absent.png: no such file"),
-    "empty picture": (["empty.png", "--sigma", "0.1"], 1, "empty.png: the file is empty"),
-    "corrupt picture": (["corrupt.png", "--sigma", "0.1"], 1, "corrupt.png: cannot be read"),
-    "wrong channels": (["five.npy", "--sigma", "0.1"], 1, "five.npy: shape"),
-    "NaN": (["nan.npy", "--sigma", "0.1"], 1, "nan.npy: 1 values are NaN"),
-    "0..255": (["big.npy", "--sigma", "0.1"], 1, "divide by 255"),
-    "second picture bad": (["gray.png", "nan.npy", "--sigma", "0.1"], 1, "nan.npy"),
-    "sigma missing": (["gray.png"], 2, "needs --sigma"),
-    "sigma over 1": ([*CLEAN, "--sigma", "25"], 2, "did you mean 25/255?"),
-    "sigma negative": ([*CLEAN, "--sigma", "-0.1"], 2, "positive"),
-    "sigma zero": ([*CLEAN, "--sigma", "0"], 2, "positive"),
-    "sigma NaN": ([*CLEAN, "--sigma", "nan"], 2, "positive"),
-    "sigma text": ([*CLEAN, "--sigma", "loud"], 2, "not a number"),
-    "sigma over nothing": ([*CLEAN, "--sigma", "1/0"], 2, "not a number"),
-    "sigma auto of a clean picture": ([*CLEAN, "--sigma", "auto"], 2, "simulated"),
-    "sigma auto of no noise": (["flat.npy", "--sigma", "auto"], 2, "no noise"),
-    "sigma below all levels": ([*CLEAN, "--sigma", "0.001"], 2, "σ0 = 0.001"),
-    "unknown denoiser": ([*CLEAN, "--denoiser", "gausian-field"], 2, "did you mean gaussian-field"),
-    "unknown sampler": ([*CLEAN, "--sampler", "langvin"], 2, "did you mean langevin?"),
-    "unknown task": ([*CLEAN, "--task", "paint"], 2, "did you mean inpaint?"),
-    "unknown option": ([*CLEAN, "-s", "epsilom=1"], 2, "did you mean epsilon?"),
-    "unknown option of a task": ([*CLEAN, "-t", "mask=text"], 2, "task denoise has no option mask"),
-    "option of the wrong type": ([*CLEAN, "-s", "steps_per_level=some"], 2, "not of type int"),
-    "option out of bounds": ([*CLEAN, "-s", "epsilon=-1"], 2, "positive"),
-    "no samples": ([*CLEAN, "--samples", "0"], 2, "--samples"),
-    "negative seed": ([*CLEAN, "--seed", "-1"], 2, "--seed"),
-    "no dtype": ([*CLEAN, "--dtype", "float7"], 2, "float7"),
-    "no device": ([*CLEAN, "--device", "abacus"], 1, "abacus"),
-    "mask missing": (["gray.png", "--sigma", "0.1", "--task", "inpaint"], 2, "-t mask="),
-    "mask of another size": ([*CLEAN, "--task", "inpaint", "-t", "mask=small.png"], 2, "small.png is 4×4 pixels"),
-    "mask hides everything": ([*CLEAN, "--task", "inpaint", "-t", "mask=rows:18"], 2, "hides all"),
-    "mask hides nothing": ([*CLEAN, "--task", "inpaint", "-t", "mask=random:0"], 2, "hides no pixel"),
-    "mask unknown": ([*CLEAN, "--task", "inpaint", "-t", "mask=txt"], 2, "mask=txt"),
-    "crop too large": ([*CLEAN, "--crop", "17"], 2, "has only 16 pixels"),
-    "size of an observed picture": (["gray.png", "--sigma", "0.1", "--size", "8"], 2, "--size"),
-    "out exists": ([*CLEAN, "--out", "there"], 1, "there exists"),
-    "out is a file": ([*CLEAN, "--out", "gray.png", "--overwrite"], 1, "no run's folder"),
-    "out is not a run's": ([*CLEAN, "--out", "there", "--overwrite"], 1, "no run's folder"),
-    "out under a file": ([*CLEAN, "--out", "gray.png/first"], 1, "gray.png is no folder"),
-    "out cannot be made": ([*CLEAN, "--out", "/proc/first"], 1, "/proc"),
-    "out is here": ([*CLEAN, "--out", "."], 1, "--out"),
-    "resume of nothing named": ([*CLEAN, "--resume"], 2, "--out"),
-}
-
-
-@pytest.mark.parametrize("case", BAD)
-def test_bad_input_is_one_line_and_writes_nothing(here, monkeypatch, case):
-    Path("empty.png").touch()
-    Path("corrupt.png").write_bytes(Path("gray.png").read_bytes()[:100])
-    np.save("five.npy", np.zeros((6, 6, 5)))
-    np.save("nan.npy", np.where(np.indices((18, 16)).sum(0) == 3, np.nan, 0.5)[:1, :4])
-    np.save("big.npy", np.full((18, 16), 200.0))
-    np.save("flat.npy", np.full((18, 16), 0.5))
-    write_png("small.png", np.eye(4))
-    Path("there").mkdir()
-    Path("there/thesis.txt").write_text("precious")
-    called: list[int] = []
-    monkeypatch.setattr(PowerLawField, "denoise", lambda *_: called.append(1))
-    before = everything(here)
-
-    words, code, says = BAD[case]
-    result = run(*words)
-    assert says in result.stderr
-    assert result.stderr.startswith("snips: ")
-    assert result.stderr.count("\n") == 1
-    assert result.exit_code == code
-    assert result.stdout == ""
-    assert everything(here) == before
-    assert called == []
-
-
-@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU here")
-def test_no_gpu(here):
-    result = run(*CLEAN, "--device", "cuda")
-    assert result.exit_code == 1
-    assert "device cuda cannot be used here" in result.stderr
-
-
-class TestNarrow:
-    """A denoiser for some σ and gray pictures only."""
-
-    @pytest.fixture(autouse=True)
-    def narrow(self, monkeypatch):
-        monkeypatch.setattr(PowerLawField, "noise_levels", snips.NoiseLevels(0.05, 0.06), raising=True)
-        monkeypatch.setattr(PowerLawField, "channels", (1,), raising=False)
-
-    def test_sigma_outside_its_range(self, here):
-        before = everything(here)
-        result = run(*CLEAN)
-        assert result.exit_code == 2
-        assert "[0.05, 0.06]" in result.stderr
-        assert result.stderr.count("\n") == 1
-        assert everything(here) == before
-
-    @pytest.mark.parametrize("policy", ["clamp", "scale"])
-    def test_a_policy_is_stated_and_recorded(self, here, policy):
-        result = done(*CLEAN, "--samples", 1, "--out", "first", "--out-of-range", policy)
-        data = record("first")
-        assert data["request"]["out_of_range"] == policy
-        (warning,) = data["warnings"]
-        assert policy in warning
-        assert warning in result.stderr
-        assert data["images"][0]["mmse"]["psnr"] is not None
-
-    def test_colour_is_refused_and_gray_is_the_remedy(self, here):
-        words = ["colour.png", "--simulate", "--sigma", "0.061", "-s", "sigma_min=0.05", "--samples", 1]
-        result = run(*words, "--out", "first")
-        assert result.exit_code == 1
-        assert "--gray" in result.stderr
-        result = done(*words, "--gray", "--out", "first")
-        assert "no MMSE estimate" in result.stderr  # σ0 itself lies outside
-        assert record("first")["images"][0]["mmse"] is None
-
-    def test_the_bundled_picture_is_made_gray(self, here):
-        done("--size", 16, "--sigma", "0.06", "-s", "sigma_min=0.05", "--samples", 1, "--out", "first")
-        assert record("first")["images"][0]["shape"] == [1, 16, 16]
-
-
-# Whole or not at all
-
-
-def test_overwrite_replaces_at_the_very_end(here, monkeypatch):
-    done("gray.png", "--simulate", "--samples", 1, "--out", "first")
-    Path("first/note.txt").write_text("of the old run")
-    before = everything(Path("first"))
-    seen = []
-    denoise = PowerLawField.denoise
-
-    def watched(self, x, sigma):
-        seen.append(everything(Path("first")) == before)
-        return denoise(self, x, sigma)
-
-    monkeypatch.setattr(PowerLawField, "denoise", watched)
-    done("gray.png", "--simulate", "--samples", 2, "--out", "first", "--overwrite")
-    assert seen
-    assert all(seen)
-    assert Path("first/sample-001.png").exists()
-    assert not Path("first/note.txt").exists()
-    assert [p.name for p in here.iterdir() if p.name.startswith(".")] == []
-
-
-WORDS = ["gray.png", "colour.png", "--simulate", "--samples", 3, "--batch", 2, "--out", "first"]
-FILES = ["gray/samples.safetensors", "colour/samples.safetensors"]
-
-
-@pytest.fixture
-def reference(here) -> list[bytes]:
-    """The samples of WORDS, run in one go."""
-    done(*WORDS)
-    samples = [Path("first", name).read_bytes() for name in FILES]
-    for path in sorted(Path("first").rglob("*"), reverse=True):
-        path.unlink() if path.is_file() else path.rmdir()
-    Path("first").rmdir()
-    return samples
-
-
-class Interrupted:
-    """Sends a signal from within the n-th call of the denoiser."""
-
-    def __init__(self, monkeypatch: pytest.MonkeyPatch, call: int, number: int = signal.SIGINT) -> None:
-        self.calls, denoise = 0, PowerLawField.denoise
-
-        def counting(prior, x, sigma):
-            self.calls += 1
-            if self.calls == call:
-                signal.raise_signal(number)
-            return denoise(prior, x, sigma)
-
-        monkeypatch.setattr(PowerLawField, "denoise", counting)
-
-
-@pytest.mark.parametrize("call", [1, 2, 30, 60, 100])
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_stopped_and_resumed_by_the_command_it_says(here, monkeypatch, reference, call, number):
-    if call == 1:  # before the first step, when SIGTERM still ends the process
-        number = signal.SIGINT
-    with monkeypatch.context() as patched:
-        Interrupted(patched, call, number)
-        result = run(*WORDS)
-    assert result.exit_code == 128 + number
-    line = result.stderr.splitlines()[-1]
-    assert not Path("first").exists()
-    assert Path(".first.partial/request.json").exists()
-    command = shlex.split(line.partition("to go on: ")[2])
-    assert command[0] == "snips"
-    assert CliRunner().invoke(main, command[1:]).exit_code == 0
-    assert [Path("first", name).read_bytes() for name in FILES] == reference
-    assert not Path(".first.partial").exists()
-
-
-def test_an_unfinished_run_is_neither_overwritten_nor_mixed_up(here, monkeypatch, reference):
-    with monkeypatch.context() as patched:
-        Interrupted(patched, 40)
-        run(*WORDS)
-    kept = everything(here)
-
-    again = run(*WORDS)
-    assert again.exit_code == 1
-    assert "--resume" in again.stderr
-    other = run(*WORDS, "--resume", "--seed", 1, "--sigma", "0.2")
-    assert other.exit_code == 1
-    assert "seed was 0, now 1" in other.stderr
-    assert "sigma was None, now 0.2" in other.stderr
-    write_png("gray.png", np.full((18, 16), 0.3))
-    changed = run(*WORDS, "--resume")
-    assert changed.exit_code == 1
-    assert "images was" in changed.stderr
-    Path("gray.png").write_bytes(kept["gray.png"])
-    assert everything(here) == kept
-
-    done(*WORDS, "--overwrite")
-    assert [Path("first", name).read_bytes() for name in FILES] == reference
-    assert not Path(".first.partial").exists()
-
-
-def test_a_broken_checkpoint_is_named(here, monkeypatch):
-    with monkeypatch.context() as patched:
-        Interrupted(patched, 40)
-        run(*WORDS)
-    Path(".first.partial/gray.safetensors").write_bytes(b"not what it was")
-    result = run(*WORDS, "--resume")
-    assert result.exit_code == 1
-    assert "gray.safetensors" in result.stderr
-    assert not Path("first").exists()
-
-
-def test_resume_without_an_unfinished_run_starts_or_has_nothing_to_do(here, reference):
-    done(*WORDS, "--resume")
-    assert [Path("first", name).read_bytes() for name in FILES] == reference
-    before = everything(Path("first"))
-    result = done(*WORDS, "--resume")
-    assert "finished already" in result.stderr
-    assert everything(Path("first")) == before
-    assert "seed was 0, now 3" in run(*WORDS, "--resume", "--seed", 3).stderr
-
-
-@pytest.mark.parametrize("renames", [0, 1])
-def test_killed_while_the_folder_takes_its_place(here, monkeypatch, reference, renames):
-    """No process can be killed so exactly; an exception in the place of the n-th move leaves the same on disk."""
-    done("gray.png", "--simulate", "--samples", 1, "--out", "first")
-    rename, moves = os.rename, []
-
-    def dies(source, target):
-        if len(moves) == renames:
-            raise KeyboardInterrupt
-        moves.append(source)
-        rename(source, target)
-
-    with monkeypatch.context() as patched:
-        patched.setattr("snips_cli.outfolder.os.rename", dies)
-        assert run(*WORDS, "--overwrite").exit_code == 130
-    assert Path("first").exists() == (renames == 0)
-    if renames == 0:
-        assert Path("first/samples.safetensors").exists()  # the old one, still whole
-    done(*WORDS, "--overwrite", "--resume")
-    assert [Path("first", name).read_bytes() for name in FILES] == reference
-    assert not Path(".first.partial").exists()
-
-
-@pytest.mark.skipif(sys.platform == "win32", reason="no file size limits")
-def test_a_disk_that_fills_up_keeps_what_was_sampled(here, reference):
-    import resource
-
-    before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (12_000, before[1]))
-    try:
-        result = run(*WORDS)
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, before)
-    assert result.exit_code == 1
-    line = result.stderr.splitlines()[-1]
-    assert "cannot write" in line
-    assert "to go on: snips run" in line
-    assert not Path("first").exists()
-    done(*WORDS, "--resume")
-    assert [Path("first", name).read_bytes() for name in FILES] == reference
-
-
-def test_diverging_is_said_and_leaves_nothing(here, monkeypatch):
-    monkeypatch.setattr(PowerLawField, "denoise", lambda self, x, sigma: x * float("nan"))
-    before = everything(here)
-    result = run("gray.png", "--simulate", "--out", "first")
-    assert result.exit_code == 1
-    assert "NaN or infinity" in result.stderr
-    assert everything(here) == before
-
-
-PROGRAM = """
-import sys, time
-import snips.analytic, snips.runs
-snips.runs.SAVE_EVERY = 0.0
-denoise = snips.analytic.PowerLawField.denoise
-def slow(self, x, sigma):
-    time.sleep(0.002)
-    return denoise(self, x, sigma)
-snips.analytic.PowerLawField.denoise = slow
-from snips_cli.main import main
-main(sys.argv[1:])
-"""
-
-
-@pytest.mark.slow
-def test_killed_and_resumed_twice_gives_the_same_bits(here, reference):
-    words = [*QUICK, *map(str, WORDS), "--resume"]
-    for awaited in ("gray", "colour"):
-        process = subprocess.Popen([sys.executable, "-c", PROGRAM, *words], stderr=subprocess.PIPE)
-        while not Path(f".first.partial/{awaited}.safetensors").exists():
-            assert process.poll() is None, process.stderr.read()
-            time.sleep(0.005)
-        time.sleep(0.03)
-        process.send_signal(signal.SIGKILL)
-        process.communicate()
-        assert process.returncode == -signal.SIGKILL
-        assert not Path("first").exists()
-        with safe_open(f".first.partial/{awaited}.safetensors", "pt") as file:
-            assert file.metadata()
-    done(*WORDS, "--resume")
-    assert [Path("first", name).read_bytes() for name in FILES] == reference

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-import snips
 import torch
+
+import snips
 from snips.errors import ImageError, InvalidValue
 from snips.images import write_png
 from snips.masks import parse_mask

@@ -22,6 +22,7 @@ from snips.observation import Mask, Observation
 from snips.tasks import simulate
 from snips_cli.loading import Parts
 from snips_cli.messages import say
+from snips_cli.outfolder import RECORD
 from snips_cli.parts import channels_in_words
 from snips_cli.request import Request
 
@@ -103,10 +104,10 @@ def read_pictures(request: Request, parts: Parts) -> Iterator[tuple[str, str, Pi
         if taken_channels(parts) == (1,):
             picture = to_gray(picture)
         yield BUNDLED, source, fitted(picture, source, request)
-    names: list[str] = []
+    names = [RECORD]
     for path in request.images:
         stem = Path(path).stem or "picture"
-        name = next(n for n in (stem, *(f"{stem}-{k}" for k in range(2, len(request.images) + 2))) if n not in names)
+        name = next(n for n in (stem, *(f"{stem}-{k}" for k in range(2, len(request.images) + 3))) if n not in names)
         names.append(name)
         yield name, path, fitted(read_picture(path), path, request)
 

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 from PIL import Image, ImageDraw, ImageFont, ImageOps
 from torch import Tensor
 
@@ -56,7 +57,7 @@ def summary_tiles(restored: Restored, entry: dict[str, Any]) -> list[Tile]:
         tiles.append(Tile(as_image(restored.fill), "biharmonic fill", decibels(fill, where)))
     if len(restored.posterior.samples) > 1:
         tiles.append(Tile(as_image(mean), "mean of samples", decibels(figures["posterior_mean"]["psnr"], where)))
-        tiles.append(Tile(heat_map(std), "std of samples", f"black 0, pale {float(std.mean(0).max()):.2f}"))
+        tiles.append(Tile(heat_map(std), "std of samples", f"black 0, pale {pale(std):.2f}"))
     return tiles
 
 
@@ -100,10 +101,14 @@ def subtitle(restored: Restored, entry: dict[str, Any]) -> str:
 
 
 def heat_map(std: Tensor) -> Image.Image:
-    """The standard deviation, averaged over channels, from black (0) to pale yellow (its largest value)."""
-    level = std.mean(0)
-    gray = as_image(level / max(float(level.max()), 1e-12))
+    """The standard deviation, averaged over channels, from black (0) to pale yellow (`pale` and above)."""
+    gray = as_image(std.mean(0) / max(pale(std), 1e-12))
     return ImageOps.colorize(gray, black="#000010", mid="#c03a76", white="#fcfdbf", midpoint=110)
+
+
+def pale(std: Tensor) -> float:
+    """The standard deviation that one pixel in a hundred exceeds."""
+    return float(np.quantile(std.mean(0).numpy(), 0.99))
 
 
 def draw(rows: Sequence[Sequence[Tile]], title: str, subtitle: str) -> Image.Image:

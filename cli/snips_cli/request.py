@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import math
+import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -61,7 +62,7 @@ class Request:
         same = asdict(self) | {"images": [f"{path} {sha256(path)[:16]}" for path in self.images]}
         del same["batch"]
         parts = (self.denoiser_options, self.task_options, self.sampler_options)
-        files = {value for options in parts for value in options.values() if Path(value).is_file()}
+        files = {value for options in parts for value in options.values() if os.path.isfile(value)}
         return same | {"files": [f"{path} {sha256(path)[:16]}" for path in sorted(files)]}
 
 

@@ -31,9 +31,9 @@ def read_picture(path: str | Path) -> Picture:
     Raises ImageError for a file that is missing, broken, empty, or holds NaN, infinity or anything but one picture.
     """
     path = Path(path)
-    if not path.is_file():
-        raise ImageError(f"{path}: {'is a folder, not a picture' if path.is_dir() else 'no such file'}")
     try:
+        if not path.is_file():
+            raise ImageError(f"{path}: {'is a folder, not a picture' if path.is_dir() else 'no such file'}")
         if path.stat().st_size == 0:
             raise ImageError(f"{path}: the file is empty")
         values = _READERS.get(path.suffix.lower(), _read_bitmap)(path)

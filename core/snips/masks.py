@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -36,7 +37,7 @@ def parse_mask(description: str) -> Maker:
     if description in _PLAIN:
         plain = _PLAIN[description]
         return _checked(lambda height, width, seed: plain(height, width), description)
-    if kind in _PLAIN or not Path(description).is_file():
+    if kind in _PLAIN or not os.path.isfile(description):
         kinds = "text, rows[:COUNT], box[:SIDE], eye, random[:SHARE]"
         raise InvalidValue(f"mask={description}: neither {kinds} nor a picture file that is there")
     return _checked(lambda height, width, seed: file_mask(description, height, width), description)
