@@ -105,7 +105,7 @@ def test_a_simulated_inpainting_run(here):
     assert hole["fill"]["psnr"] == pytest.approx(metrics.psnr(clean, fill, missing))
     tests = [metrics.residual_tests(exact["observed"] - x, 25 / 255, exact["mask"]) for x in exact["samples"]]
     assert image["residual"]["std_over_sigma"] == pytest.approx([test.std_over_sigma for test in tests])
-    assert "hole: fill" in result.stdout
+    assert "hole PSNR of fill" in result.stdout
 
 
 def test_an_observed_picture_has_no_truth(here):

@@ -11,21 +11,28 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
+FEW = 3
+"""Up to so many pictures, each is a column; of more, each is a line."""
+
 WIDE = 160
-"""Characters a line where nobody watches."""
+"""Characters a line at least: no figure is cut for a narrow terminal."""
 
 
 def print_table(entries: Sequence[Mapping[str, Any]]) -> None:
-    """One line a picture; columns that have nothing to say are left out."""
-    rows = [columns(entry) for entry in entries]
-    used = [name for name in rows[0] if any(row[name] for row in rows)]
+    """What is known of every picture; figures that none has are left out."""
+    cells = [columns(entry) for entry in entries]
+    used = [name for name in cells[0] if any(row[name] for row in cells)]
+    if len(cells) <= FEW:
+        heading, *lines = [(name, *(row[name] for row in cells)) for name in used]
+    else:
+        heading = tuple(name.replace(" ", "\n") for name in used)
+        lines = [tuple(row[name] for name in used) for row in cells]
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    for name in used:
-        table.add_column(name, justify="left" if name == "picture" else "right", overflow="fold")
-    for row in rows:
-        table.add_row(*(row[name] for name in used))
-    console = Console()
-    (console if console.is_terminal else Console(width=WIDE)).print(table)
+    for place, name in enumerate(heading):
+        table.add_column(name, justify="right" if place else "left")
+    for line in lines:
+        table.add_row(*line)
+    Console(width=max(Console().width, WIDE)).print(table)
 
 
 def columns(entry: Mapping[str, Any]) -> dict[str, str]:
@@ -38,8 +45,8 @@ def columns(entry: Mapping[str, Any]) -> dict[str, str]:
         "seconds": f"{entry['seconds']:.1f}",
         **psnrs(entry, "PSNR of"),
         "MSE ratio": number(entry["samples"]["mse_ratio"], 2),
-        "hole: fill": number((hole.get("fill") or {}).get("psnr"), 2),
-        **psnrs(hole, "hole:"),
+        "hole PSNR of fill": number((hole.get("fill") or {}).get("psnr"), 2),
+        **psnrs(hole, "hole PSNR of"),
         "residual std/σ0": number(average(residual["std_over_sigma"]), 3),
         "max |ρ|": number(max((abs(rho) for rho in known(residual["rho"])), default=None), 3),
         "p": number(average(residual["p_value"]), 2),
