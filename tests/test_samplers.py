@@ -49,17 +49,23 @@ def test_the_constants_of_2m_star_earn_their_place():
 @pytest.mark.parametrize("mask", [HALF, BOX])
 @pytest.mark.parametrize("sigma", [0.1, 0.2])
 @pytest.mark.parametrize(("steps", "bound"), [(20, 0.025), (30, 0.005)])
-def test_noise_split_is_close_in_few_calls(mask, sigma, steps, bound):
-    w2, nfe = relative_w2(NoiseSplit(steps), *gaussian(sigma, snips.Mask(mask)))
+@pytest.mark.parametrize("path", ["noised", "pinned"])
+def test_noise_split_is_close_in_few_calls(mask, sigma, steps, bound, path):
+    w2, nfe = relative_w2(NoiseSplit(steps, path), *gaussian(sigma, snips.Mask(mask)))
     assert nfe == steps
     assert w2 <= bound
 
 
 def test_noise_split_splits_its_calls():
-    assert [NoiseSplit(n).parts for n in (20, 30, 50)] == [(6, 6, 8), (10, 12, 8), (19, 21, 10)]
+    assert [NoiseSplit(n).parts for n in (20, 30, 50)] == [(4, 8, 8), (8, 14, 8), (16, 24, 10)]
     assert NoiseSplit(anneal=0, correct=3, descend=4).parts == (0, 3, 4)
-    for n in range(5, 80):
-        assert sum(NoiseSplit(n).parts) == n
+    observed, prior = gaussian(0.1, snips.Mask(HALF))
+    for n in range(5, 60):
+        for path in ("noised", "pinned"):
+            assert len(NoiseSplit(n, path).plan(observed, prior.noise_levels)) == n
+    odd = NoiseSplit(anneal=5, correct=1, descend=2).plan(observed, prior.noise_levels)
+    assert [level.sigma for level in odd][:5] == sorted((level.sigma for level in odd[:5]), reverse=True)
+    assert len(odd) == 8
 
 
 @pytest.mark.parametrize("name", ["reverse-sde", "noise-split"])

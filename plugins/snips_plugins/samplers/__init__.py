@@ -32,6 +32,7 @@ NOISE_SPLIT = SamplerCard(
     tasks=("inpaint",),
     options=(
         Option("steps", int, 30, "denoiser calls a sample"),
+        Option("path", str, "noised", "how the annealing treats what was observed", ("noised", "pinned")),
         Option("anneal", int, None, "of these, from .4 down to σ0"),
         Option("correct", int, None, "of these, at σ0"),
         Option("descend", int, None, "of these, from σ0 down to 0"),
