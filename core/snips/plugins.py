@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import fnmatch
 import os
+import re
 import warnings
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
@@ -85,9 +86,10 @@ class Registry:
     def find(self, kind: str, name: str) -> Registration:
         """By `name` or `distribution:name`. Raises UnknownName, or PluginError if a broken plugin advertised it."""
         found = [r for r in self.registrations if r.card.kind == kind and name in (r.card.name, r.full_name)]
-        if len(found) > 1:
-            others = ", ".join(r.full_name for r in found[1:])
-            warnings.warn(f"{kind} {name}: taking {found[0].full_name}, not {others}", SnipsWarning, stacklevel=3)
+        others = [r.full_name for r in found if r.full_name != found[0].full_name]
+        if others:
+            text = f"{kind} {name}: taking {found[0].full_name}, not {', '.join(others)}"
+            warnings.warn(text, SnipsWarning, stacklevel=3)
         if found:
             return found[0]
         for problem in self.problems:
@@ -114,9 +116,8 @@ class Registry:
         except (Exception, SystemExit) as error:
             if os.environ.get("SNIPS_DEBUG") == "1":
                 raise
-            text = f"{type(error).__name__}: {error}".splitlines()[0]
             remedy = f"`pip install -U {plugin.distribution}` or leave it out with SNIPS_PLUGINS; SNIPS_DEBUG=1 raises"
-            self.problems.append(Problem(plugin, stage, text, remedy))
+            self.problems.append(Problem(plugin, stage, in_one_line(error), remedy))
             return False
         return True
 
@@ -125,15 +126,7 @@ class Registry:
         if not self._guard(plugin, "load", lambda: loaded.append(load_module())):
             return
         module = loaded[0]
-        self.plugins.append((plugin, module))
-
-        def declare() -> None:
-            self.manager.register(module, name=f"{plugin.distribution}:{plugin.name}")
-            self.manager.check_pending()
-
-        if not self._guard(plugin, "hook signatures", declare):
-            self.manager.unregister(module)
-            self.plugins.pop()
+        if not self._guard(plugin, "hook signatures", lambda: self._declare(plugin, module)):
             return
         for kind, card_type in KINDS.items():
             pending: list[Registration] = []
@@ -143,14 +136,37 @@ class Registry:
             else:
                 self.problems[-1] = _naming(self.problems[-1], pending)
 
+    def _declare(self, plugin: Plugin, module: Any) -> None:
+        for other, known in self.plugins:
+            if known is module:
+                raise PluginError(f"its module is that of plugin {other} already; one entry point is enough")
+        name = f"{plugin.distribution}:{plugin.name}"
+        try:
+            self.manager.register(module, name=name)
+            self.manager.check_pending()
+        except Exception:
+            if self.manager.get_plugin(name) is module:
+                self.manager.unregister(module)
+            raise
+        self.plugins.append((plugin, module))
+
     def _keep(self, pending: list[Registration]) -> None:
         for new in pending:
             for old in self.registrations:
                 if (old.card.kind, old.card.name) == (new.card.kind, new.card.name):
                     error = f"{new.card.kind} {new.card.name} is also offered by {old.full_name}, which comes first"
-                    self.problems.append(Problem(new.plugin, "name clash", error, f"say {new.full_name} for this one"))
+                    apart = new.full_name != old.full_name
+                    remedy = f"say {new.full_name} for this one" if apart else "one of them needs another name"
+                    self.problems.append(Problem(new.plugin, "name clash", error, remedy))
                     break
         self.registrations += pending
+
+
+def in_one_line(error: BaseException) -> str:
+    """Its kind and first line; all lines of pluggy's, of which the first names the hook and the last the argument."""
+    lines = str(error).splitlines()
+    said = " ".join(lines) if isinstance(error, pluggy.PluginValidationError) else "".join(lines[:1])
+    return f"{type(error).__name__}: {said}" if said else type(error).__name__
 
 
 def _naming(problem: Problem, pending: Iterable[Registration]) -> Problem:
@@ -164,6 +180,10 @@ def _collector(into: list[Registration], plugin: Plugin, card_type: type[Card]) 
             raise PluginError(f"expected a {card_type.__name__}, got {type(card).__name__}")
         if not callable(load):
             raise PluginError(f"the load of {card.name} is not callable")
+        if not re.fullmatch(r"[\w.-]+", card.name):
+            raise PluginError(f"a name is letters, digits, '-', '_' and '.', not {card.name!r}")
+        if any(known.card.name == card.name for known in into):
+            raise PluginError(f"{card.kind} {card.name} is registered twice")
         into.append(Registration(card, load, plugin))
 
     return register
@@ -175,9 +195,10 @@ def discover() -> Iterator[tuple[Plugin, EntryPoint]]:
     names = None if wanted is None else {name.strip() for name in wanted.split(",")}
     found = []
     for point in entry_points(group=GROUP):
-        distribution, version = (point.dist.name, point.dist.version) if point.dist else ("unknown", "")
+        # What is left of a half-removed distribution has no name, and no version.
+        distribution, version = (point.dist.name, point.dist.version) if point.dist else (None, None)
         if names is None or point.name in names:
-            found.append((Plugin(point.name, distribution, version), point))
+            found.append((Plugin(point.name, distribution or "unknown", version or "?"), point))
     return iter(sorted(found, key=lambda item: (item[0].distribution != OURS, item[0].distribution, item[0].name)))
 
 
@@ -220,40 +241,42 @@ def load_denoiser(name: str, device: str | torch.device = "cpu", **options: Any)
     from snips.devices import resolve_device
 
     registration = registry().find("denoiser", name)
-    denoiser = _load(registration, options, device=resolve_device(device))
-    if not (hasattr(denoiser, "noise_levels") and callable(getattr(denoiser, "denoise", None))):
-        raise PluginError(f"denoiser {name} of {registration.plugin} lacks noise_levels or denoise(x, sigma)")
-    return denoiser  # type: ignore[no-any-return]
+    where = resolve_device(device)
+    return _load(registration, options, ("noise_levels", "denoise"), device=where)  # type: ignore[no-any-return]
 
 
 def load_sampler(name: str, **options: Any) -> PosteriorSampler:
     """The sampler of this name, with the options of its card. Raises as `load_denoiser`."""
-    return _load(registry().find("sampler", name), options)  # type: ignore[no-any-return]
+    return _load(registry().find("sampler", name), options, ("plan", "init", "step"))  # type: ignore[no-any-return]
 
 
 def load_task(name: str, **options: Any) -> Task:
     """The task of this name, with the options of its card. Raises as `load_denoiser`."""
-    return _load(registry().find("task", name), options)  # type: ignore[no-any-return]
+    return _load(registry().find("task", name), options, ("operator",))  # type: ignore[no-any-return]
 
 
-def _load(registration: Registration, options: dict[str, Any], **fixed: Any) -> Any:
+def _load(registration: Registration, options: dict[str, Any], needs: tuple[str, ...], **fixed: Any) -> Any:
+    """The part, which must have the attributes it `needs`."""
     card, plugin = registration.card, registration.plugin
     parsed = card.parse(options)
     try:
-        return registration.load(**fixed, **parsed)
+        part = registration.load(**fixed, **parsed)
     except SnipsError:
         raise
-    except ImportError as error:
-        extra = getattr(card, "extra", "")
-        if not extra or os.environ.get("SNIPS_DEBUG") == "1":
-            raise
-        licence = f" (licence: {card.licence})" if card.licence else ""
-        command = f"pip install '{plugin.distribution}[{extra}]'"
-        raise MissingExtra(f"{card.kind} {card.name} needs {error.name or error}: {command}{licence}") from error
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         if os.environ.get("SNIPS_DEBUG") == "1":
             raise
-        text = f"{type(error).__name__}: {error}".splitlines()[0]
+        extra = getattr(card, "extra", "")
+        if isinstance(error, ImportError) and extra:
+            licence = f" (licence: {card.licence})" if card.licence else ""
+            command = f"pip install '{plugin.distribution}[{extra}]'"
+            raise MissingExtra(f"{card.kind} {card.name} needs {error.name or error}: {command}{licence}") from error
         raise PluginError(
-            f"{card.kind} {card.name} of plugin {plugin} did not load: {text}; SNIPS_DEBUG=1 raises"
+            f"{card.kind} {card.name} of plugin {plugin} did not load: {in_one_line(error)}; SNIPS_DEBUG=1 raises"
         ) from error
+    lacking = [name for name in needs if not hasattr(part, name)]
+    if lacking:
+        raise PluginError(
+            f"{card.kind} {card.name} of plugin {plugin} lacks {', '.join(lacking)}; `load` returns the part"
+        )
+    return part
