@@ -246,6 +246,7 @@ assert "torch" not in sys.modules, "torch was imported"
 
 
 def test_every_public_name_is_there():
+    assert set(snips.__all__) == {*snips._NAMES, *snips._MODULES}
     for name in snips.__all__:
         assert getattr(snips, name) is not None
     assert isinstance(TRUTH, snips.MMSEDenoiser)

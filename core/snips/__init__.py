@@ -23,7 +23,42 @@ _HOME = {
 _MODULES = ("adapters", "analytic", "testing", "metrics", "errors")
 _NAMES = {name: module for module, names in _HOME.items() for name in names}
 
-__all__ = sorted([*_NAMES, *_MODULES])
+__all__ = [
+    "DenoiserCard",
+    "Identity",
+    "Level",
+    "MMSEDenoiser",
+    "Mask",
+    "Noise",
+    "NoiseLevels",
+    "Observation",
+    "Operator",
+    "Option",
+    "Posterior",
+    "PosteriorSampler",
+    "SamplerCard",
+    "SnipsError",
+    "SnipsWarning",
+    "State",
+    "Step",
+    "TaskCard",
+    "adapters",
+    "analytic",
+    "denoise",
+    "denoisers",
+    "errors",
+    "hookimpl",
+    "iterate",
+    "load_denoiser",
+    "load_sampler",
+    "load_task",
+    "metrics",
+    "sample",
+    "samplers",
+    "score",
+    "tasks",
+    "testing",
+]
 
 if TYPE_CHECKING:
     from snips import adapters, analytic, errors, metrics, testing
