@@ -10,7 +10,7 @@ from click.testing import CliRunner, Result
 
 from snips_cli.main import main
 
-QUICK = ["run", "--denoiser", "gaussian-field", "--device", "cpu", "-s", "ratio=0.7"]
+QUICK = ["run", "--denoiser", "gaussian-field", "--sampler", "langevin", "--device", "cpu", "-s", "ratio=0.7"]
 
 
 def run(*words: object) -> Result:

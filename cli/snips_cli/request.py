@@ -26,7 +26,7 @@ class Request:
     denoiser_options: Mapping[str, str] = field(default_factory=dict)
     task: str = "denoise"
     task_options: Mapping[str, str] = field(default_factory=dict)
-    sampler: str = "langevin"
+    sampler: str = "reverse-sde"
     sampler_options: Mapping[str, str] = field(default_factory=dict)
     sigma: str | None = None
     samples: int = 8

@@ -14,7 +14,7 @@ from snips_cli.options import part_options, verbose
 @click.argument("images", nargs=-1, metavar="[IMAGE]...")
 @click.option("--denoiser", default="ncsnv2", show_default=True, metavar="NAME", help="The prior: `snips denoisers`.")
 @click.option("--task", default="denoise", show_default=True, metavar="NAME", help="The degradation: `snips tasks`.")
-@click.option("--sampler", default="langevin", show_default=True, metavar="NAME", help="`snips samplers`.")
+@click.option("--sampler", metavar="NAME", help="`snips samplers`; by default the best for the task.")
 @part_options("-d", "denoiser_options", help="Option of the denoiser: `snips describe NAME`.")
 @part_options("-t", "task_options", help="Option of the task, as in -t mask=random:0.5.")
 @part_options("-s", "sampler_options", help="Option of the sampler, as in -s preset=celeba.")
@@ -57,8 +57,10 @@ def run(
     snips run noisy.png --sigma 25/255 --out runs/first
     snips run photo.jpg --simulate --sigma 0.2 --task inpaint -t mask=random:0.5
     """
+    from snips.plugins import best_sampler
     from snips_cli.request import Request
 
+    asked["sampler"] = asked["sampler"] or best_sampler(asked["task"])
     request = Request(images=images, **asked)
     request.noise_level()
     from snips_cli.running import execute

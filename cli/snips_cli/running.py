@@ -144,8 +144,9 @@ def announce(cases: Sequence[Case], parts: Parts) -> None:
         channels, height, width = case.observation.image_shape
         nfe = sum(level.nfe for level in case.job.plan)
         kind = {1: "gray", 3: "colour"}.get(channels, f"{channels} channels")
-        rows = f"{len(case.job.rows)} sample{'s' if len(case.job.rows) > 1 else ''} of {nfe} NFE on {parts.device}"
-        say(f"{case.name}: {width}×{height} {kind}, σ0 {case.observation.sigma:.4g}, {rows}")
+        sampler = parts.registrations[1].card.name
+        rows = f"{len(case.job.rows)} sample{'s' if len(case.job.rows) > 1 else ''} of {nfe} NFE by {sampler}"
+        say(f"{case.name}: {width}×{height} {kind}, σ0 {case.observation.sigma:.4g}, {rows} on {parts.device}")
 
 
 def warn_outside(cases: Sequence[Case]) -> None:

@@ -36,7 +36,12 @@ LANGEVIN = SamplerCard(
     ),
 )
 
-DENOISE = TaskCard(name="denoise", summary="white Gaussian noise on every pixel", licence="MIT")
+DENOISE = TaskCard(
+    name="denoise",
+    summary="white Gaussian noise on every pixel",
+    licence="MIT",
+    samplers=("reverse-sde", "langevin"),
+)
 
 INPAINT = TaskCard(
     name="inpaint",
@@ -46,6 +51,7 @@ INPAINT = TaskCard(
         Option("mask", str, "text", "text, rows[:COUNT], box[:SIDE], eye, random[:SHARE missing], or a picture file"),
     ),
     required=("mask",),
+    samplers=("noise-split", "langevin"),
 )
 
 GAUSSIAN_FIELD = DenoiserCard(

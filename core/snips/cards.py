@@ -115,3 +115,5 @@ class TaskCard(Card):
     kind = "task"
     required: tuple[str, ...] = ()
     """Options without which an observed picture cannot be used (a simulated one has defaults)."""
+    samplers: tuple[str, ...] = ()
+    """Samplers for it, best first."""

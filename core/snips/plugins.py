@@ -233,6 +233,15 @@ def tasks(pattern: str = "*") -> list[TaskCard]:
     return [r.card for r in registry().of_kind("task", pattern) if isinstance(r.card, TaskCard)]
 
 
+def best_sampler(task: str) -> str:
+    """The first sampler on a task's list that is there. Raises UnknownName for an unknown task, or if none is."""
+    card = registry().find("task", task).card
+    assert isinstance(card, TaskCard)
+    for registration in (r for name in card.samplers for r in registry().of_kind("sampler", name)):
+        return registration.card.name
+    raise UnknownName(f"no sampler is known to be best for task {task}; name one (`snips samplers` lists them)")
+
+
 def load_denoiser(name: str, device: str | torch.device = "cpu", **options: Any) -> MMSEDenoiser:
     """The denoiser of this name (or `distribution:name`), on a device, with the options of its card.
 

@@ -17,7 +17,8 @@ from snips_plugins.ncsnv2.denoiser import PACKAGED, load_ncsnv2
 CARD = {
     "title": "NCSNv2 score network for colour pictures, ngf 24",
     "licence": "MIT",
-    "made": "trained from scratch by snips_plugins.ncsnv2.train: denoising score matching on 64x64 crops, EMA 0.999",
+    "made": "torchrun --nproc-per-node 2 -m snips_plugins.ncsnv2.train --steps 3500 --rows 6, in an hour on two cores; "
+    "the first 2750 steps were on a longer cosine schedule, which was then cut short",
     "data": "41 photographs of CLIC 2025 (Unsplash licence), 25 of GB82 (CC0), Kodak24 (unrestricted use), "
     "coffee and rocket of scikit-image (CC0), 200 dead-leaves pictures",
 }
