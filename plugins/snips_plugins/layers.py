@@ -14,13 +14,23 @@ NATIVE = 20480
 """Up to so many values, PyTorch convolves a batch of one with its native kernel instead of oneDNN's."""
 
 
+def is_native(x: Tensor) -> bool:
+    """Whether PyTorch would convolve x otherwise than the same picture in a batch."""
+    return len(x) == 1 and x.numel() <= NATIVE and x.device.type == "cpu"
+
+
 class Conv2d(nn.Conv2d):
     """torch's Conv2d; a small picture by itself is convolved as one of two."""
 
     def forward(self, x: Tensor) -> Tensor:
-        if len(x) == 1 and x.numel() <= NATIVE and x.device.type == "cpu":
-            return super().forward(x.expand(2, -1, -1, -1))[:1]
-        return super().forward(x)
+        return super().forward(x.expand(2, -1, -1, -1))[:1] if is_native(x) else super().forward(x)
+
+
+class ConvTranspose2d(nn.ConvTranspose2d):
+    """torch's ConvTranspose2d, likewise."""
+
+    def forward(self, x: Tensor) -> Tensor:  # type: ignore[override]
+        return super().forward(x.expand(2, -1, -1, -1))[:1] if is_native(x) else super().forward(x)
 
 
 def elu(x: Tensor) -> Tensor:

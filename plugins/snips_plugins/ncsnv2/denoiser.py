@@ -6,56 +6,24 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
 
 from snips.errors import WeightsError
 from snips.interfaces import NoiseLevels
 from snips.weights import State, as_state, network_from, read_metadata, read_weights, strip_prefix
 from snips_plugins.ncsnv2.network import NCSNv2
-from snips_plugins.padding import on_multiples
+from snips_plugins.networks import NetworkDenoiser
 
 PACKAGED = Path(__file__).with_name("weights.safetensors")
 
 
-class NCSNv2Denoiser:
-    """D(x, σ) = x + σ² s(x, σ) by Tweedie's formula, s the network's score.
-
-    Pictures of any size: they are reflected up to a multiple of what the network needs. The network computes in its own
-    dtype, whatever that of x.
-
-    network: its parameters are put in channels-last order; so each row's answer is the same, bit for bit, whatever the
-    batch (on the CPU, where channels-first order would change the summation with the batch). noise_levels: its σ.
-    weights: the files it came from.
-    """
-
-    def __init__(self, network: NCSNv2, noise_levels: NoiseLevels, weights: tuple[Path, ...] = ()) -> None:
-        self.network = network.to(memory_format=torch.channels_last)
-        self.noise_levels = noise_levels
-        self.weights = weights
-
-    @property
-    def device(self) -> torch.device:
-        return self.network.begin_conv.weight.device
-
-    @property
-    def channels(self) -> tuple[int, ...]:
-        return (self.network.begin_conv.in_channels,)
-
-    def denoise(self, x: Tensor, sigma: Tensor) -> Tensor:
-        """E[x₀ | x] of each row: x (B, C, H, W) with clean range [0, 1], sigma (B,) in the same units."""
-        dtype = self.network.begin_conv.weight.dtype
-        rows = x.to(dtype, memory_format=torch.channels_last)
-        score = on_multiples(
-            lambda padded: self.network(padded, sigma.to(dtype)),
-            rows,
-            self.network.multiple,
-            "reflect",
-            least=2 * self.network.multiple,  # a picture of one pixel has no variance to normalise by
-        )
-        return x + sigma.square()[:, None, None, None] * score.to(x.dtype)
+def ncsnv2_denoiser(network: NCSNv2, noise_levels: NoiseLevels) -> NetworkDenoiser:
+    """D(x, σ) = x + σ² s(x, σ), s the network's score; pictures are reflected up to the size that it needs."""
+    channels = (network.begin_conv.in_channels,)
+    least = 2 * network.multiple  # at its coarsest scale a picture of one pixel has no variance to normalise by
+    return NetworkDenoiser(network, "score", noise_levels, channels, network.multiple, least, "reflect")
 
 
-def load_ncsnv2(path: str | Path, device: str | torch.device) -> NCSNv2Denoiser:
+def load_ncsnv2(path: str | Path, device: str | torch.device) -> NetworkDenoiser:
     """The denoiser of a checkpoint: an official one, a state dict, or ours in safetensors.
 
     Raises WeightsError if the file cannot be read, is of another network, or does not say which σ it is trained for.
@@ -65,7 +33,7 @@ def load_ncsnv2(path: str | Path, device: str | torch.device) -> NCSNv2Denoiser:
     levels = noise_levels(state, read_metadata(path), str(path))
     sigmas = state.setdefault("sigmas", torch.zeros(1))
     network = network_from(lambda: NCSNv2(layout, channels, ngf, len(sigmas)), state, str(path))
-    return NCSNv2Denoiser(network.to(device), levels, (Path(path),))
+    return ncsnv2_denoiser(network.to(device), levels)
 
 
 def merged_state(data: Any, what: str) -> State:
