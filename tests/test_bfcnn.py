@@ -70,11 +70,12 @@ def test_bf_cnn(tmp_path: Path, kind: str) -> None:
         ("lcv_celeba160_gray_flat_RF43.pt", "eval_local.json", "localprob/flat RF43", 25),
     ],
 )
-def test_psnr_of_the_real_weights(file: str, source: str, name: str, sigma: int) -> None:
+def test_the_real_weights_pass_the_kit_and_have_the_known_psnr(file: str, source: str, name: str, sigma: int) -> None:
     assert SHARED
     denoiser = snips.load_denoiser("bfcnn", weights=SHARED / "weights" / file)
     assert denoiser.noise_levels.blind
     assert denoiser.noise_levels.high == (1.0 if "lcv" in file else 100 / 255)
+    snips.testing.check_denoiser(denoiser)
     assert abs(excess(denoiser, 1, reference_psnr(source, name, sigma), sigma, seeds=4)) < 0.1
 
 

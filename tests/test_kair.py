@@ -123,9 +123,10 @@ def test_drunet(tmp_path: Path, kind: str) -> None:
         ("ffdnet", "kair_ffdnet_color.pth", "ffdnet_color", 25),
     ],
 )
-def test_psnr_of_the_real_weights(denoiser: str, file: str, name: str, sigma: int) -> None:
+def test_the_real_weights_pass_the_kit_and_have_the_known_psnr(denoiser: str, file: str, name: str, sigma: int) -> None:
     assert SHARED
     loaded = snips.load_denoiser(denoiser, weights=SHARED / "weights" / file)
+    snips.testing.check_denoiser(loaded)
     known = reference_psnr("eval_kair.json", name, sigma)
     assert abs(excess(loaded, 3 if "color" in name else 1, known, sigma)) < 0.1
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -127,6 +128,11 @@ def test_the_packaged_weights_are_what_the_card_says() -> None:
     x = picture(3, 32, 32)
     noisy = x + 0.1 * torch.randn(x.shape, generator=torch.Generator().manual_seed(1))
     assert snips.denoise(denoiser, noisy, 0.1).isfinite().all()
+
+
+@snips.testing.parametrize_with_checks(["ncsnv2"])
+def test_conformance(check: Callable[[], None]) -> None:
+    check()
 
 
 def test_the_packaged_network_denoises() -> None:

@@ -76,11 +76,13 @@ def nearest(sigma: float, only: list[float]) -> int:
 
 
 def fdncnn(device: Device, weights: str | None = None) -> NetworkDenoiser:
+    """FDnCNN. Raises WeightsError, as the others do, if no file is given or it is of another network."""
     network, layout = read_stack("fdncnn", FDnCNN, required("fdncnn", weights))
     return NetworkDenoiser(network.to(device), "clean", LEVELS["fdncnn"], (layout.outputs,))
 
 
 def ffdnet(device: Device, weights: str | None = None) -> NetworkDenoiser:
+    """FFDNet, pictures padded to even sizes."""
     network, layout = read_stack("ffdnet", FFDNet, required("ffdnet", weights))
     return NetworkDenoiser(network.to(device), "clean", LEVELS["ffdnet"], (layout.outputs // 4,), multiple=2)
 
@@ -103,6 +105,7 @@ def ircnn_index(sigma: float) -> int:
 
 
 def drunet(device: Device, weights: str | None = None) -> NetworkDenoiser:
+    """DRUNet, pictures padded to multiples of 8."""
     path = required("drunet", weights)
     state = strip_prefix(as_state(read_weights(path), path))
     tail = state.get("m_tail.weight")
@@ -120,6 +123,7 @@ LOADERS: dict[str, Callable[..., NetworkDenoiser]] = {
     "ircnn": ircnn,
     "drunet": drunet,
 }
+"""By the names of the cards."""
 
 
 def required(name: str, weights: str | None) -> str:
