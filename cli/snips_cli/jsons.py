@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Mapping
 from typing import Any
@@ -22,4 +21,6 @@ def plain(value: Any) -> Any:
 
 
 def dumps(value: Any) -> str:
+    import json
+
     return json.dumps(plain(value), indent=2, ensure_ascii=False, allow_nan=False)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Sequence
 from importlib import import_module
@@ -12,17 +13,26 @@ import click
 from snips.errors import SnipsError
 from snips_cli.messages import one_line, say, warnings_as_lines
 
+#: Where each command is, and its summary, so that `snips --help` need not import them all.
 COMMANDS = {
-    "run": "snips_cli.run:run",
-    "denoisers": "snips_cli.parts:denoisers",
-    "samplers": "snips_cli.parts:samplers",
-    "tasks": "snips_cli.parts:tasks",
-    "describe": "snips_cli.describe:describe",
-    "check": "snips_cli.check:check",
-    "plugins": "snips_cli.plugins:plugins",
-    "doctor": "snips_cli.doctor:doctor",
-    "bench": "snips_cli.bench:bench",
+    "run": ("snips_cli.run:run", "Sample what a picture may have been."),
+    "denoisers": ("snips_cli.parts:denoisers", "List the denoisers whose name matches GLOB."),
+    "samplers": ("snips_cli.parts:samplers", "List the samplers whose name matches GLOB."),
+    "tasks": ("snips_cli.parts:tasks", "List the tasks whose name matches GLOB."),
+    "describe": ("snips_cli.describe:describe", "Show what a part says of itself, and its options."),
+    "check": ("snips_cli.check:check", "Check a denoiser or sampler for conformance."),
+    "plugins": ("snips_cli.plugins:plugins", "List the plugins and what each brings."),
+    "doctor": ("snips_cli.doctor:doctor", "Say what is installed, what is missing and what to type."),
+    "bench": ("snips_cli.bench:bench", "Measure samplers against known posteriors, and the engine."),
 }
+
+
+def terminal_width() -> int:
+    """Columns for help: the terminal's, from 50 to 100. (click would import shutil to ask.)"""
+    try:
+        return min(max(os.get_terminal_size().columns - 2, 50), 100)
+    except OSError:
+        return 80
 
 
 class Snips(click.Group):
@@ -36,11 +46,16 @@ class Snips(click.Group):
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name in COMMANDS:
-            module, _, name = COMMANDS[cmd_name].partition(":")
+            module, _, name = COMMANDS[cmd_name][0].partition(":")
             command: click.Command = getattr(import_module(module), name)
             return command
         self._ask_plugins()
         return super().get_command(ctx, cmd_name)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        others = {name: self.commands[name].get_short_help_str(80) for name in self.list_commands(ctx)[len(COMMANDS) :]}
+        with formatter.section("Commands"):
+            formatter.write_dl([*((name, summary) for name, (_, summary) in COMMANDS.items()), *others.items()])
 
     def _ask_plugins(self) -> None:
         if not self.asked_plugins:
@@ -51,7 +66,7 @@ class Snips(click.Group):
 
     def make_context(self, info_name: str | None, args: list[str], *more: Any, **extra: Any) -> click.Context:
         typed = list(args)
-        ctx = super().make_context(info_name, args, *more, **extra)
+        ctx = super().make_context(info_name, args, *more, **{"terminal_width": terminal_width()} | extra)
         ctx.meta["snips.typed"] = typed
         return ctx
 

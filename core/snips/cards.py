@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any
 
-from snips.errors import OptionError
+from snips.errors import OptionError, did_you_mean
 from snips.interfaces import NoiseLevels
 
 
@@ -20,7 +19,7 @@ def number(text: str) -> float:
 _BOOLEANS = {"true": True, "yes": True, "on": True, "1": True, "false": False, "no": False, "off": False, "0": False}
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Option:
     """One keyword of a part's `load`, settable from the command line as `key=value`."""
 
@@ -46,7 +45,7 @@ class Option:
         return parsed
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Card:
     """What every part says of itself. Only the name and the summary are required."""
 
@@ -66,8 +65,7 @@ class Card:
         known = {option.name: option for option in self.options}
         for name in options:
             if name not in known:
-                close = difflib.get_close_matches(name, known, 1)
-                hint = f"did you mean {close[0]}?" if close else f"it has {', '.join(known) or 'none'}"
+                hint = did_you_mean(name, known) or f"it has {', '.join(known) or 'none'}"
                 raise OptionError(f"{self.kind} {self.name} has no option {name}; {hint}")
         try:
             return {name: known[name].parse(value) for name, value in options.items()}
@@ -86,7 +84,7 @@ class Card:
         return {key: value for key, value in data.items() if value not in ("", (), [], None)}
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class DenoiserCard(Card):
     """An MMSE denoiser. `load(device=..., **options)` returns it."""
 
@@ -99,7 +97,7 @@ class DenoiserCard(Card):
     """The extra that must be installed, as in snips-toolkit[extra]."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class SamplerCard(Card):
     """A posterior sampler. `load(**options)` returns it."""
 
@@ -108,7 +106,7 @@ class SamplerCard(Card):
     """Tasks it handles, empty for any."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class TaskCard(Card):
     """A way in which pictures are degraded. `load(**options)` returns a Task."""
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 
 class SnipsError(Exception):
     """Any expected failure. `exit_code` is what the command line ends with: 1 failed, 2 wrong usage."""
@@ -67,3 +69,11 @@ class OutputError(SnipsError):
 
 class Diverged(SnipsError, ArithmeticError):
     """A sampler arrived at NaN or infinity."""
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """A hint at the known names that are close to this one, or nothing."""
+    import difflib  # only when something is misspelt: starting `snips` should cost little
+
+    close = difflib.get_close_matches(name, list(known), 2)
+    return f"did you mean {' or '.join(close)}?" if close else ""

@@ -77,7 +77,7 @@ def bundled_picture() -> Picture:
     from skimage.data import astronaut
     from skimage.transform import downscale_local_mean
 
-    half = downscale_local_mean(astronaut()[:256, 96:352] / 255, (2, 2, 1))  # type: ignore[no-untyped-call]
+    half = downscale_local_mean(astronaut()[:256, 96:352] / 255, (2, 2, 1))
     return np.ascontiguousarray(np.moveaxis(half, -1, 0), dtype=np.float32)
 
 

@@ -39,7 +39,7 @@ def ssim(clean: ArrayLike, picture: ArrayLike, where: ArrayLike | None = None) -
     a, b = _float(clean), _float(picture)
     if min(a.shape[1:]) < SSIM_WINDOW:
         return float("nan")
-    value, local = structural_similarity(a, b, data_range=1.0, channel_axis=0, full=True)  # type: ignore[no-untyped-call]
+    value, local = structural_similarity(a, b, data_range=1.0, channel_axis=0, full=True)
     return float(value if where is None else _counted(local, where).mean())
 
 

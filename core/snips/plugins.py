@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-import difflib
 import fnmatch
 import os
 import re
 import warnings
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cache
-from importlib.metadata import EntryPoint, entry_points
 from typing import TYPE_CHECKING, Any
 
 import pluggy
 
 from snips import hookspecs
 from snips.cards import Card, DenoiserCard, SamplerCard, TaskCard
-from snips.errors import MissingExtra, PluginError, SnipsError, SnipsWarning, UnknownName
+from snips.errors import MissingExtra, PluginError, SnipsError, SnipsWarning, UnknownName, did_you_mean
+from snips.installed import GROUP, EntryPoint, entry_points
 
 if TYPE_CHECKING:
     import click
@@ -26,7 +25,6 @@ if TYPE_CHECKING:
     from snips.interfaces import MMSEDenoiser, PosteriorSampler
     from snips.tasks import Task
 
-GROUP = "snips"
 OURS = "snips-toolkit"
 KINDS: dict[str, type[Card]] = {"denoiser": DenoiserCard, "sampler": SamplerCard, "task": TaskCard}
 
@@ -43,7 +41,7 @@ class Plugin:
         return f"{self.name} ({self.distribution} {self.version})"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Problem:
     """What went wrong with a plugin, at which stage, and what to type."""
 
@@ -58,7 +56,7 @@ class Problem:
         return f"plugin {self.plugin} failed at {self.stage}: {self.error}; {self.remedy}"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Registration:
     card: Card
     load: Callable[..., Any]
@@ -69,14 +67,14 @@ class Registration:
         return f"{self.plugin.distribution}:{self.card.name}"
 
 
-@dataclass
 class Registry:
     """All parts of all plugins, in order of precedence: our own first, then by distribution and name."""
 
-    manager: pluggy.PluginManager
-    plugins: list[tuple[Plugin, Any]] = field(default_factory=list)
-    registrations: list[Registration] = field(default_factory=list)
-    problems: list[Problem] = field(default_factory=list)
+    def __init__(self, manager: pluggy.PluginManager) -> None:
+        self.manager = manager
+        self.plugins: list[tuple[Plugin, Any]] = []
+        self.registrations: list[Registration] = []
+        self.problems: list[Problem] = []
 
     def of_kind(self, kind: str, pattern: str = "*") -> list[Registration]:
         """Those of a kind whose name matches; of two equal names only the first."""
@@ -96,8 +94,7 @@ class Registry:
             if name in (problem.plugin.name, *problem.names):
                 raise PluginError(f"no {kind} {name}: {problem}")
         names = [r.card.name for r in self.of_kind(kind)]
-        close = difflib.get_close_matches(name, names, 2)
-        hint = f"did you mean {' or '.join(close)}?" if close else f"there are {', '.join(names) or 'none'}"
+        hint = did_you_mean(name, names) or f"there are {', '.join(names) or 'none'}"
         raise UnknownName(f"unknown {kind} {name}; {hint} (`snips {kind}s` lists them)")
 
     def add_commands(self, group: click.Group) -> None:
@@ -193,12 +190,11 @@ def discover() -> Iterator[tuple[Plugin, EntryPoint]]:
     """Installed plugins that SNIPS_PLUGINS (names, comma-separated; unset: all) lets in, in order of precedence."""
     wanted = os.environ.get("SNIPS_PLUGINS")
     names = None if wanted is None else {name.strip() for name in wanted.split(",")}
-    found = []
-    for point in entry_points(group=GROUP):
-        # What is left of a half-removed distribution has no name, and no version.
-        distribution, version = (point.dist.name, point.dist.version) if point.dist else (None, None)
-        if names is None or point.name in names:
-            found.append((Plugin(point.name, distribution or "unknown", version or "?"), point))
+    found = [
+        (Plugin(point.name, point.distribution, point.version), point)
+        for point in entry_points()
+        if names is None or point.name in names
+    ]
     return iter(sorted(found, key=lambda item: (item[0].distribution != OURS, item[0].distribution, item[0].name)))
 
 

@@ -12,6 +12,7 @@ import math
 import os
 import time
 from pathlib import Path
+from typing import Any
 
 import click
 import numpy as np
@@ -87,11 +88,12 @@ def main(images, out, steps, rows, patch, ngf, rate, leaves, seed) -> None:  # t
     schedule = torch.optim.lr_scheduler.LambdaLR(
         optimiser, lambda i: min((i + 1) / warmup, 0.5 * (1 + math.cos(math.pi * min(i / steps, 1))) + 1e-3)
     )
+    parts: dict[str, Any] = {"net": net, "ema": ema, "optimiser": optimiser, "schedule": schedule}
     first, state = 0, out / "state.pt"
     if state.exists():
         saved = torch.load(state, weights_only=True)
         first = saved["step"]
-        for part, name in ((net, "net"), (ema, "ema"), (optimiser, "optimiser"), (schedule, "schedule")):
+        for name, part in parts.items():
             part.load_state_dict(saved[name])
     pictures = corpus(images, patch, leaves)
     held_out = [data.astronaut()[::2, ::2], data.chelsea()]
@@ -118,11 +120,11 @@ def main(images, out, steps, rows, patch, ngf, rate, leaves, seed) -> None:  # t
             line = {"step": step + 1, "loss": round(total / 250, 4), "seconds": round(time.monotonic() - started)}
             total = 0.0
             click.echo(json.dumps(line | {"psnr": figures}))
-            parts = {"net": net, "ema": ema, "optimiser": optimiser, "schedule": schedule}
             torch.save({"step": step + 1} | {k: v.state_dict() for k, v in parts.items()}, out / "state.tmp")
             os.replace(out / "state.tmp", state)
             weights = {k: v.contiguous() for k, v in ema.module.state_dict().items() if k != "sigmas"}
-            save_file(weights, out / "weights.safetensors", {"sigma": f"{SIGMA_MIN} {SIGMA_MAX}", "step": str(step + 1)})
+            card = {"sigma": f"{SIGMA_MIN} {SIGMA_MAX}", "step": str(step + 1)}
+            save_file(weights, out / "weights.safetensors", card)
     if dist.is_initialized():
         dist.destroy_process_group()
 
