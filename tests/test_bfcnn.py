@@ -124,7 +124,7 @@ def test_unet_checkpoint_of_a_training_program(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("channels", [1, 3])
 @pytest.mark.parametrize("bias", [False, True])
-def test_unet_of_any_size_in_any_batch(tmp_path: Path, channels: int, bias: bool) -> None:
+def test_unet_of_any_size_in_any_batch(tmp_path: Path, channels: int, bias: bool, one_thread: None) -> None:
     network = unet(channels=channels, bias=bias)
     denoiser = snips.load_denoiser("bfcnn", weights=saved(network.state_dict(), tmp_path / "model.pt"))
     assert denoiser.channels == (channels,)
