@@ -24,7 +24,7 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture
 def one_thread() -> Iterator[None]:
-    """Computing in one thread: with more, oneDNN shares out some convolutions by the batch, and the last bits differ."""
+    """One thread: with more, oneDNN shares out some convolutions by the batch, and the last bits differ."""
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     yield

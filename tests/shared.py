@@ -10,4 +10,6 @@ _BESIDE = Path(__file__).resolve().parents[2] / "shared"
 
 SHARED: Path | None = _BESIDE if (_BESIDE / "oracle").is_dir() else None
 
-needs_shared = pytest.mark.skipif(SHARED is None, reason="needs the third-party files of ../shared, not beside this checkout")
+needs_shared = pytest.mark.skipif(
+    SHARED is None, reason="needs the third-party files of ../shared, not beside this checkout"
+)
