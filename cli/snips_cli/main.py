@@ -22,6 +22,7 @@ COMMANDS = {
     "describe": ("snips_cli.describe:describe", "Show what a part says of itself, and its options."),
     "check": ("snips_cli.check:check", "Check a denoiser or sampler for conformance."),
     "plugins": ("snips_cli.plugins:plugins", "List the plugins and what each brings."),
+    "weights": ("snips_cli.weights:weights", "Fetch, check and convert files of weights."),
     "doctor": ("snips_cli.doctor:doctor", "Say what is installed, what is missing and what to type."),
     "bench": ("snips_cli.bench:bench", "Measure samplers against known posteriors, and the engine."),
 }

@@ -15,7 +15,7 @@ _HOME = {
     "snips.tweedie": ["score", "denoise"],
     "snips.engine": ["sample", "iterate", "Step"],
     "snips.posterior": ["Posterior"],
-    "snips.cards": ["DenoiserCard", "SamplerCard", "TaskCard", "Option"],
+    "snips.cards": ["DenoiserCard", "SamplerCard", "TaskCard", "Option", "WeightsFile"],
     "snips.hookspecs": ["hookimpl"],
     "snips.plugins": ["denoisers", "samplers", "tasks", "load_denoiser", "load_sampler", "load_task"],
     "snips.errors": ["SnipsError", "SnipsWarning"],
@@ -42,6 +42,7 @@ __all__ = [
     "State",
     "Step",
     "TaskCard",
+    "WeightsFile",
     "adapters",
     "analytic",
     "denoise",
@@ -62,7 +63,7 @@ __all__ = [
 
 if TYPE_CHECKING:
     from snips import adapters, analytic, errors, metrics, testing
-    from snips.cards import DenoiserCard, Option, SamplerCard, TaskCard
+    from snips.cards import DenoiserCard, Option, SamplerCard, TaskCard, WeightsFile
     from snips.engine import Step, iterate, sample
     from snips.errors import SnipsError, SnipsWarning
     from snips.hookspecs import hookimpl

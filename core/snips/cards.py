@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any
 
-from snips.errors import OptionError, did_you_mean
+from snips.errors import InvalidValue, OptionError, did_you_mean
 from snips.interfaces import NoiseLevels
 
 
@@ -79,9 +79,41 @@ class Card:
             {"name": o.name, "type": o.type.__name__, "default": o.default, "help": o.help, "choices": list(o.choices)}
             for o in self.options
         ]
+        data["weights"] = [{f.name: getattr(w, f.name) for f in fields(w)} for w in data.get("weights", ())]
         if isinstance(data.get("noise_levels"), NoiseLevels):
             data["noise_levels"] = {f.name: getattr(data["noise_levels"], f.name) for f in fields(NoiseLevels)}
         return {key: value for key, value in data.items() if value not in ("", (), [], None)}
+
+
+@dataclass(frozen=True, eq=False)
+class WeightsFile:
+    """A file of weights that a denoiser can use and `snips weights get` can fetch.
+
+    Raises InvalidValue for a name that cannot be a file's, or a SHA-256 that cannot be one.
+    """
+
+    name: str
+    url: str
+    """Where its authors publish it; the suffix of the stored file is that of the URL."""
+    sha256: str = ""
+    """In hexadecimal, as published; empty if it is not (then the first file fetched is trusted, and recorded)."""
+    licence: str = ""
+    size: int | None = None
+    """In bytes, where published."""
+    summary: str = ""
+
+    def __post_init__(self) -> None:
+        if self.name.startswith(".") or not all(c.isalnum() or c in "-_." for c in self.name or "/"):
+            raise InvalidValue(f"a file of weights is called by letters, digits, '-', '_' and '.', not {self.name!r}")
+        if self.sha256 and (len(self.sha256) != 64 or set(self.sha256) - set("0123456789abcdef")):
+            raise InvalidValue(f"weights {self.name}: a SHA-256 has 64 digits 0-9 and a-f, not {self.sha256!r}")
+
+    @property
+    def filename(self) -> str:
+        """In the store and in a mirror."""
+        last = self.url.partition("?")[0].rpartition("/")[2]
+        _, dot, suffix = last.rpartition(".")
+        return f"{self.name}.{suffix}" if dot else self.name
 
 
 @dataclass(frozen=True, eq=False)
@@ -95,6 +127,12 @@ class DenoiserCard(Card):
     """Numbers of channels it takes, empty for any."""
     extra: str = ""
     """The extra that must be installed, as in snips-toolkit[extra]."""
+    weights: tuple[WeightsFile, ...] = ()
+    """Published files that it can use, the one for most people first."""
+
+    def __post_init__(self) -> None:
+        if not all(isinstance(file, WeightsFile) for file in self.weights):
+            raise InvalidValue(f"denoiser {self.name}: its weights are not a tuple of WeightsFile")
 
 
 @dataclass(frozen=True, eq=False)
