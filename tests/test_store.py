@@ -18,9 +18,13 @@ import torch
 from click.testing import CliRunner, Result
 from safetensors import safe_open
 
+from shared import SHARED, needs_shared
 from snips import download, store
 from snips.cards import DenoiserCard, WeightsFile
 from snips.errors import InvalidValue, OutputError, SnipsError, UnknownName, WeightsError
+from snips.hookspecs import hookimpl
+from snips.plugins import Plugin, build, load_denoiser
+from snips.weights import read_weights
 from snips_cli.main import main
 
 DATA = bytes(range(256)) * 2000
@@ -374,6 +378,53 @@ def test_a_card_is_plain_data(file):
     (entry,) = DenoiserCard("nn", "a network", weights=(file,)).as_dict()["weights"]
     assert (entry["name"], entry["sha256"], entry["licence"]) == ("net", SHA256, "MIT")
     assert "weights" not in DenoiserCard("nn", "a network").as_dict()
+
+
+def test_cards_bring_their_files_and_the_first_of_a_name_wins(monkeypatch):
+    first, second = WeightsFile("net", "https://127.0.0.1/1"), WeightsFile("net", "https://127.0.0.1/2")
+    cards = [DenoiserCard("a", "", weights=(first,)), DenoiserCard("b", ""), DenoiserCard("c", "", weights=(second,))]
+    parts = [(Plugin("p", "d", "1"), lambda: Cards(cards))]
+    monkeypatch.setattr("snips.plugins.registry", lambda: build(parts))
+    assert store.known() == {"net": first}
+
+
+class Cards:
+    """A plugin of nothing but cards."""
+
+    def __init__(self, cards: list[DenoiserCard]) -> None:
+        self.cards = cards
+
+    @hookimpl
+    def register_denoisers(self, register):
+        for card in self.cards:
+            register(card, lambda device: None)
+
+
+def test_the_official_files_of_kair():
+    files = store.known()
+    assert [name for name in files if name.startswith("ffdnet")] == ["ffdnet_color", "ffdnet_gray"]
+    drunet = files["drunet_color"]
+    assert drunet.url == "https://github.com/cszn/KAIR/releases/download/v1.0/drunet_color.pth"
+    assert (drunet.size, drunet.licence, drunet.sha256[:8]) == (130_579_305, "MIT", "479abe3c")
+
+
+@needs_shared
+@pytest.mark.weights
+@pytest.mark.parametrize("name", ["dncnn_25", "dncnn_color_blind", "ffdnet_gray", "ffdnet_color"])
+def test_a_real_file_comes_through_a_mirror(server, tmp_path, monkeypatch, name):
+    mirror = tmp_path / "mirror"
+    mirror.mkdir()
+    (mirror / f"{name}.pth").symlink_to(SHARED / "weights" / f"kair_{name}.pth")
+    monkeypatch.setenv("SNIPS_WEIGHTS_MIRROR", str(mirror))
+    got = snips("get", name)
+    assert got.exit_code == 0, got.stderr
+    assert snips("verify").stdout.split() == [name, "ok"]
+    load_denoiser(name.partition("_")[0], weights=got.stdout.strip())
+    out = tmp_path / "net.safetensors"
+    assert snips("convert", got.stdout.strip(), str(out)).exit_code == 0
+    read, written = read_weights(got.stdout.strip()), read_weights(out)
+    assert read.keys() == written.keys()
+    assert all(torch.equal(read[key], written[key]) for key in read)
 
 
 def test_get_path_list_verify(server, file):

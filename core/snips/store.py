@@ -41,7 +41,10 @@ def known() -> dict[str, WeightsFile]:
     """The files that the denoisers' cards name, by name; of two equal names the first denoiser's."""
     from snips.plugins import denoisers
 
-    return {file.name: file for card in reversed(denoisers()) for file in reversed(card.weights)}
+    files: dict[str, WeightsFile] = {}
+    for file in (file for card in denoisers() for file in card.weights):
+        files.setdefault(file.name, file)
+    return files
 
 
 def find(name: str) -> WeightsFile:

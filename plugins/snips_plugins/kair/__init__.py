@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from snips.cards import DenoiserCard, Option
+from snips.cards import DenoiserCard, Option, WeightsFile
 from snips.hookspecs import Register, hookimpl
 from snips.interfaces import NoiseLevels
 
@@ -22,67 +22,6 @@ LEVELS = {
     "ircnn": NoiseLevels(2 / 255, 50 / 255),
     "drunet": NoiseLevels(0.0, 50 / 255),
 }
-
-WEIGHTS = Option("weights", str, None, "the checkpoint; gray or colour is seen from it")
-
-DNCNN = DenoiserCard(
-    name="dncnn",
-    summary="plain CNN that predicts the noise: blind, or one network for each of a few σ",
-    licence="MIT",
-    citation="Zhang et al.: Beyond a Gaussian Denoiser, IEEE TIP 2017",
-    url="https://github.com/cszn/KAIR",
-    noise_levels=LEVELS["dncnn"],
-    channels=(1, 3),
-    options=(
-        Option("weights", str, None, "a checkpoint of 20 layers (blind) or 17 (one σ); several of 17 as a,b,c"),
-        Option("sigma", str, None, "the σ of each network of 17 layers, as in 15/255,25/255; default: from file names"),
-    ),
-)
-
-FDNCNN = DenoiserCard(
-    name="fdncnn",
-    summary="DnCNN that is told σ",
-    licence="MIT",
-    citation="Zhang, Zuo, Zhang: FFDNet: Toward a Fast and Flexible Solution for CNN-Based Denoising, IEEE TIP 2018",
-    url="https://github.com/cszn/KAIR",
-    noise_levels=LEVELS["fdncnn"],
-    channels=(1, 3),
-    options=(WEIGHTS,),
-)
-
-FFDNET = DenoiserCard(
-    name="ffdnet",
-    summary="CNN at half the resolution that is told σ: fast",
-    licence="MIT",
-    citation=FDNCNN.citation,
-    url="https://github.com/cszn/KAIR",
-    noise_levels=LEVELS["ffdnet"],
-    channels=(1, 3),
-    options=(WEIGHTS,),
-)
-
-IRCNN = DenoiserCard(
-    name="ircnn",
-    summary="25 small dilated CNNs, for σ from 2/255 to 50/255",
-    licence="MIT",
-    citation="Zhang et al.: Learning Deep CNN Denoiser Prior for Image Restoration, CVPR 2017",
-    url="https://github.com/cszn/KAIR",
-    noise_levels=LEVELS["ircnn"],
-    channels=(1, 3),
-    options=(WEIGHTS,),
-)
-
-DRUNET = DenoiserCard(
-    name="drunet",
-    summary="residual U-Net that is told σ: the strongest of KAIR's, and the slowest",
-    licence="MIT",
-    citation="Zhang et al.: Plug-and-Play Image Restoration with Deep Denoiser Prior, IEEE TPAMI 2021",
-    url="https://github.com/cszn/DPIR",
-    noise_levels=LEVELS["drunet"],
-    channels=(1, 3),
-    options=(WEIGHTS,),
-)
-
 
 #: The official files of each denoiser in RELEASE, with their SHA-256 where one is published.
 FILES: dict[str, dict[str, str]] = {
@@ -104,6 +43,83 @@ FILES: dict[str, dict[str, str]] = {
         "drunet_gray.pth": "",
     },
 }
+
+#: In bytes, where published.
+SIZES = {"drunet_color.pth": 130_579_305}
+
+
+def published(name: str) -> tuple[WeightsFile, ...]:
+    """The official files of a denoiser, for its card."""
+    return tuple(
+        WeightsFile(file.removesuffix(".pth"), f"{RELEASE}/{file}", sha256, "MIT", SIZES.get(file), f"for {name}")
+        for file, sha256 in FILES[name].items()
+    )
+
+
+WEIGHTS = Option("weights", str, None, "the checkpoint; gray or colour is seen from it")
+
+DNCNN = DenoiserCard(
+    name="dncnn",
+    summary="plain CNN that predicts the noise: blind, or one network for each of a few σ",
+    licence="MIT",
+    citation="Zhang et al.: Beyond a Gaussian Denoiser, IEEE TIP 2017",
+    url="https://github.com/cszn/KAIR",
+    noise_levels=LEVELS["dncnn"],
+    channels=(1, 3),
+    weights=published("dncnn"),
+    options=(
+        Option("weights", str, None, "a checkpoint of 20 layers (blind) or 17 (one σ); several of 17 as a,b,c"),
+        Option("sigma", str, None, "the σ of each network of 17 layers, as in 15/255,25/255; default: from file names"),
+    ),
+)
+
+FDNCNN = DenoiserCard(
+    name="fdncnn",
+    summary="DnCNN that is told σ",
+    licence="MIT",
+    citation="Zhang, Zuo, Zhang: FFDNet: Toward a Fast and Flexible Solution for CNN-Based Denoising, IEEE TIP 2018",
+    url="https://github.com/cszn/KAIR",
+    noise_levels=LEVELS["fdncnn"],
+    channels=(1, 3),
+    weights=published("fdncnn"),
+    options=(WEIGHTS,),
+)
+
+FFDNET = DenoiserCard(
+    name="ffdnet",
+    summary="CNN at half the resolution that is told σ: fast",
+    licence="MIT",
+    citation=FDNCNN.citation,
+    url="https://github.com/cszn/KAIR",
+    noise_levels=LEVELS["ffdnet"],
+    channels=(1, 3),
+    weights=published("ffdnet"),
+    options=(WEIGHTS,),
+)
+
+IRCNN = DenoiserCard(
+    name="ircnn",
+    summary="25 small dilated CNNs, for σ from 2/255 to 50/255",
+    licence="MIT",
+    citation="Zhang et al.: Learning Deep CNN Denoiser Prior for Image Restoration, CVPR 2017",
+    url="https://github.com/cszn/KAIR",
+    noise_levels=LEVELS["ircnn"],
+    channels=(1, 3),
+    weights=published("ircnn"),
+    options=(WEIGHTS,),
+)
+
+DRUNET = DenoiserCard(
+    name="drunet",
+    summary="residual U-Net that is told σ: the strongest of KAIR's, and the slowest",
+    licence="MIT",
+    citation="Zhang et al.: Plug-and-Play Image Restoration with Deep Denoiser Prior, IEEE TPAMI 2021",
+    url="https://github.com/cszn/DPIR",
+    noise_levels=LEVELS["drunet"],
+    channels=(1, 3),
+    weights=published("drunet"),
+    options=(WEIGHTS,),
+)
 
 
 def load(name: str, device: str | torch.device = "cpu", **options: Any) -> MMSEDenoiser:
