@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 import types
+from importlib import metadata
 from pathlib import Path
 
 import click
@@ -14,6 +15,8 @@ import pytest
 import snips
 from snips import plugins
 from snips.errors import MissingExtra, OptionError, PluginError, SnipsWarning, UnknownName, WeightsError
+from snips.installed import EntryPoint
+from snips.installed import entry_points as installed_points
 from snips.plugins import Plugin, build
 
 hookimpl = snips.hookimpl
@@ -415,6 +418,27 @@ def test_installed_plugins_are_found_ours_first(zoo):
     assert "zebra (a-zoo 3.0) failed at name clash" in problems[0]
     assert "yak (b-zoo 3.0) failed at load: ModuleNotFoundError: No module named 'no_such_module'" in problems[1]
     assert "xerus" in problems[2]
+
+
+def test_entry_points_are_those_of_importlib_metadata(zoo, monkeypatch):
+    install(zoo, "d-zoo", "gnu = gnu.animals : herd", "")
+    with (zoo / "d_zoo-3.0.dist-info" / "entry_points.txt").open("a") as file:
+        file.write("# snips = comment\n\n[console_scripts]\nsnips = other:main\n")
+    elsewhere = zoo / "later on the path"
+    elsewhere.mkdir()
+    install(elsewhere, "a-zoo", "hidden = hidden", "")
+    monkeypatch.syspath_prepend(str(elsewhere))
+    monkeypatch.syspath_prepend(str(zoo))
+    ours = {(point.name, point.value) for point in installed_points()}
+    theirs = {(point.name, point.value) for point in metadata.entry_points(group="snips")}
+    assert ours == theirs
+    assert ("zebra", "zebra") in ours
+    assert "hidden" not in {name for name, _ in ours}
+
+
+def test_an_entry_point_may_name_an_object_in_a_module():
+    point = EntryPoint("core", "snips.builtin:register_tasks.__name__", "d", "1")
+    assert point.load() == "register_tasks"
 
 
 def test_snips_plugins_selects(zoo):
