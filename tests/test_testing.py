@@ -9,7 +9,8 @@ import pytest
 import torch
 
 import snips
-import wrong
+import wrong_denoisers
+import wrong_samplers
 from snips.analytic import GaussianMixturePrior, GaussianPrior, PowerLawField
 from snips.errors import InvalidValue
 from snips.testing import CheckFailed, check_denoiser, check_sampler, parametrize_with_checks
@@ -22,59 +23,59 @@ pytest_plugins = ["pytester"]
 STATISTICS = "check_lowers_error check_tweedie check_odd_sizes"
 REPEATED = "check_deterministic check_memory_layout check_mixed_sigma check_rows_independent"
 WRONG_DENOISERS = [
-    (wrong.Clips, "check_no_clipping", ""),
-    (wrong.EightBits, "check_no_clipping", ""),
-    (wrong.IgnoresSigma, "check_uses_sigma", "check_tweedie"),
-    (wrong.ModifiesInput, "check_keeps_input", "*"),
-    (wrong.ModifiesSigma, "check_keeps_input", "check_memory_layout check_mixed_sigma"),
-    (wrong.DrawsGlobally, "check_leaves_global_rng", REPEATED),
-    (wrong.DrawsForItself, "check_deterministic", REPEATED),
-    (wrong.DrawsFromNumPy, "check_leaves_global_rng", ""),
-    (wrong.SeedsGlobally, "check_leaves_global_rng", ""),
-    (wrong.Remembers, "check_deterministic", REPEATED + " check_lowers_error"),
-    (wrong.UsesBatchStatistics, "check_rows_independent", "check_mixed_sigma"),
-    (wrong.UsesFirstSigma, "check_mixed_sigma", ""),
-    (wrong.AlwaysFloat32, "check_keeps_dtype", ""),
-    (wrong.Squeezes, "check_keeps_shape", "check_mixed_sigma"),
-    (wrong.LosesDevice, "check_keeps_device", "*"),
-    (wrong.Views, "check_memory_layout", ""),
-    (wrong.CropsOddSizes, "check_odd_sizes", ""),
-    (wrong.RefusesOddSizes, "check_odd_sizes", ""),
-    (wrong.ShiftsOddSizes, "check_odd_sizes", ""),
-    (wrong.MakesWorse, "check_lowers_error", STATISTICS),
-    (wrong.ReturnsNoise, "check_lowers_error", STATISTICS),
-    (wrong.ReturnsInput, "check_lowers_error", STATISTICS + " check_uses_sigma"),
-    (wrong.HalfStep, "check_tweedie", ""),
-    (wrong.HalfSigma, "check_tweedie", ""),
-    (wrong.OverSmooths, "check_tweedie", STATISTICS),
-    (wrong.DividesByZero, "check_finite_at_ends", ""),
-    (wrong.ClaimsGrayLevels, "check_noise_levels", "*"),
-    (wrong.ClaimsNothing, "check_noise_levels", "*"),
+    (wrong_denoisers.Clips, "check_no_clipping", ""),
+    (wrong_denoisers.EightBits, "check_no_clipping", ""),
+    (wrong_denoisers.IgnoresSigma, "check_uses_sigma", "check_tweedie"),
+    (wrong_denoisers.ModifiesInput, "check_keeps_input", "*"),
+    (wrong_denoisers.ModifiesSigma, "check_keeps_input", "check_memory_layout check_mixed_sigma"),
+    (wrong_denoisers.DrawsGlobally, "check_leaves_global_rng", REPEATED),
+    (wrong_denoisers.DrawsForItself, "check_deterministic", REPEATED),
+    (wrong_denoisers.DrawsFromNumPy, "check_leaves_global_rng", ""),
+    (wrong_denoisers.SeedsGlobally, "check_leaves_global_rng", ""),
+    (wrong_denoisers.Remembers, "check_deterministic", REPEATED + " check_lowers_error"),
+    (wrong_denoisers.UsesBatchStatistics, "check_rows_independent", "check_mixed_sigma"),
+    (wrong_denoisers.UsesFirstSigma, "check_mixed_sigma", ""),
+    (wrong_denoisers.AlwaysFloat32, "check_keeps_dtype", ""),
+    (wrong_denoisers.Squeezes, "check_keeps_shape", "check_mixed_sigma"),
+    (wrong_denoisers.LosesDevice, "check_keeps_device", "*"),
+    (wrong_denoisers.Views, "check_memory_layout", ""),
+    (wrong_denoisers.CropsOddSizes, "check_odd_sizes", ""),
+    (wrong_denoisers.RefusesOddSizes, "check_odd_sizes", ""),
+    (wrong_denoisers.ShiftsOddSizes, "check_odd_sizes", ""),
+    (wrong_denoisers.MakesWorse, "check_lowers_error", STATISTICS),
+    (wrong_denoisers.ReturnsNoise, "check_lowers_error", STATISTICS),
+    (wrong_denoisers.ReturnsInput, "check_lowers_error", STATISTICS + " check_uses_sigma"),
+    (wrong_denoisers.HalfStep, "check_tweedie", ""),
+    (wrong_denoisers.HalfSigma, "check_tweedie", ""),
+    (wrong_denoisers.OverSmooths, "check_tweedie", STATISTICS),
+    (wrong_denoisers.DividesByZero, "check_finite_at_ends", ""),
+    (wrong_denoisers.ClaimsGrayLevels, "check_noise_levels", "*"),
+    (wrong_denoisers.ClaimsNothing, "check_noise_levels", "*"),
 ]
 
 WRONG_SAMPLERS = [
-    (wrong.UnderDispersed, "check_posterior_spread", ""),
-    (wrong.OverDispersed, "check_posterior_spread", ""),
-    (wrong.Estimates, "check_other_seed", "check_posterior_spread"),
-    (wrong.ForgetsY, "check_posterior_mean", "check_posterior_spread"),
-    (wrong.HalfwayToPrior, "check_posterior_mean", ""),
-    (wrong.SamplesGlobally, "check_leaves_global_rng", "check_same_seed check_split check_resume"),
-    (wrong.SamplesFromItself, "check_same_seed", "check_split check_resume"),
-    (wrong.CouplesRows, "check_split", ""),
-    (wrong.KeepsMomentum, "check_resume", ""),
-    (wrong.CountsRuns, "check_split", "check_same_seed"),
-    (wrong.LiesAboutCalls, "check_nfe", ""),
-    (wrong.CallsElsewhere, "check_nfe", ""),
-    (wrong.Diverges, "check_finite", ""),
-    (wrong.ModifiesY, "check_keeps_observation", ""),
-    (wrong.CentresY, "check_keeps_observation", "*"),
-    (wrong.PlansFromY, "check_plan", ""),
-    (wrong.PlansOutOfRange, "check_plan", "*"),
-    (wrong.PlansNothing, "check_plan", "*"),
-    (wrong.PlansNumbers, "check_plan", "*"),
-    (wrong.PlainState, "check_state", "*"),
-    (wrong.NumberInState, "check_state", "check_resume"),
-    (wrong.LooksAtMissingPixels, "check_ignores_missing_pixels", ""),
+    (wrong_samplers.UnderDispersed, "check_posterior_spread", ""),
+    (wrong_samplers.OverDispersed, "check_posterior_spread", ""),
+    (wrong_samplers.Estimates, "check_other_seed", "check_posterior_spread"),
+    (wrong_samplers.ForgetsY, "check_posterior_mean", "check_posterior_spread"),
+    (wrong_samplers.HalfwayToPrior, "check_posterior_mean", ""),
+    (wrong_samplers.SamplesGlobally, "check_leaves_global_rng", "check_same_seed check_split check_resume"),
+    (wrong_samplers.SamplesFromItself, "check_same_seed", "check_split check_resume"),
+    (wrong_samplers.CouplesRows, "check_split", ""),
+    (wrong_samplers.KeepsMomentum, "check_resume", ""),
+    (wrong_samplers.CountsRuns, "check_split", "check_same_seed"),
+    (wrong_samplers.LiesAboutCalls, "check_nfe", ""),
+    (wrong_samplers.CallsElsewhere, "check_nfe", ""),
+    (wrong_samplers.Diverges, "check_finite", ""),
+    (wrong_samplers.ModifiesY, "check_keeps_observation", ""),
+    (wrong_samplers.CentresY, "check_keeps_observation", "*"),
+    (wrong_samplers.PlansFromY, "check_plan", ""),
+    (wrong_samplers.PlansOutOfRange, "check_plan", "*"),
+    (wrong_samplers.PlansNothing, "check_plan", "*"),
+    (wrong_samplers.PlansNumbers, "check_plan", "*"),
+    (wrong_samplers.PlainState, "check_state", "*"),
+    (wrong_samplers.NumberInState, "check_state", "check_resume"),
+    (wrong_samplers.LooksAtMissingPixels, "check_ignores_missing_pixels", ""),
 ]
 
 
@@ -110,7 +111,7 @@ def outcomes(results) -> set[str]:
     return {result.outcome for result in results}
 
 
-@parametrize_with_checks([wrong.RightDenoiser(), wrong.RightSampler(), PowerLawField(), "langevin"])
+@parametrize_with_checks([wrong_denoisers.RightDenoiser(), wrong_samplers.RightSampler(), PowerLawField(), "langevin"])
 def test_a_right_part_passes(check):
     check()
 
@@ -138,44 +139,46 @@ def test_pictures_of_the_right_kind_can_be_given():
 
 def test_the_first_failure_is_raised():
     with pytest.raises(CheckFailed, match=r"^check_no_clipping: expected .* saw .*; do not clip") as failure:
-        check_denoiser(wrong.Clips())
+        check_denoiser(wrong_denoisers.Clips())
     assert isinstance(failure.value, AssertionError)
     assert "\n" not in str(failure.value)
     with pytest.raises(CheckFailed, match=r"^check_odd_sizes: raised RuntimeError: pixel_unshuffle") as failure:
-        check_denoiser(wrong.RefusesOddSizes())
+        check_denoiser(wrong_denoisers.RefusesOddSizes())
     assert isinstance(failure.value.__cause__, RuntimeError)
-    assert outcomes(check_denoiser(wrong.RightDenoiser())) == {"passed"}
+    assert outcomes(check_denoiser(wrong_denoisers.RightDenoiser())) == {"passed"}
 
 
 def test_an_expected_failure_is_named_and_explained():
     reason = "8-bit library"
-    results = check_denoiser(wrong.Clips(), expected_failed_checks={"check_no_clipping": reason})
+    results = check_denoiser(wrong_denoisers.Clips(), expected_failed_checks={"check_no_clipping": reason})
     assert [(r.outcome, r.reason) for r in results if r.name == "check_no_clipping"] == [("expected failure", reason)]
     with pytest.raises(CheckFailed, match="expected to fail .* but passed; take it out of expected_failed_checks"):
-        check_denoiser(wrong.RightDenoiser(), expected_failed_checks={"check_no_clipping": reason})
+        check_denoiser(wrong_denoisers.RightDenoiser(), expected_failed_checks={"check_no_clipping": reason})
     with pytest.raises(InvalidValue, match="did you mean check_no_clipping"):
-        check_denoiser(wrong.Clips(), expected_failed_checks={"check_noclipping": reason})
+        check_denoiser(wrong_denoisers.Clips(), expected_failed_checks={"check_noclipping": reason})
     results = check_sampler(
-        wrong.UnderDispersed(), expected_failed_checks={"check_posterior_spread[denoise]": reason}, collect=True
+        wrong_samplers.UnderDispersed(),
+        expected_failed_checks={"check_posterior_spread[denoise]": reason},
+        collect=True,
     )
     assert [r.name for r in results if r.outcome == "expected failure"] == ["check_posterior_spread[denoise]"]
 
 
 def test_what_does_not_apply_is_skipped_with_a_reason():
-    results = check_sampler(wrong.RightSampler())
+    results = check_sampler(wrong_samplers.RightSampler())
     assert {r.reason for r in results if r.name.endswith("[inpaint]")} == {"only denoises"}
-    blind = wrong.RightDenoiser()
+    blind = wrong_denoisers.RightDenoiser()
     blind.noise_levels = snips.NoiseLevels(0.05, 0.5, blind=True)
     skipped = [r for r in check_denoiser(blind) if r.outcome == "skipped"]
     assert [(r.name, r.reason) for r in skipped] == [
         ("check_uses_sigma", "a blind denoiser finds the noise level itself")
     ]
-    one = wrong.RightDenoiser()
+    one = wrong_denoisers.RightDenoiser()
     one.noise_levels = snips.NoiseLevels(0.5, 0.5, only=(0.5,))
     assert [r.name for r in check_denoiser(one) if r.outcome == "skipped"] == ["check_uses_sigma"]
 
 
-class Colour(wrong.RightDenoiser):
+class Colour(wrong_denoisers.RightDenoiser):
     channels = None
 
     def denoise(self, x, sigma):
@@ -185,7 +188,7 @@ class Colour(wrong.RightDenoiser):
 
 
 def test_channels_are_asked_for_declared_or_found():
-    both = wrong.RightDenoiser()
+    both = wrong_denoisers.RightDenoiser()
     both.channels = (1, 3)
     names = [r.name for r in check_denoiser(both)]
     assert "check_keeps_shape[1]" in names
@@ -196,19 +199,21 @@ def test_channels_are_asked_for_declared_or_found():
 
 
 PLUGIN_TESTS = """
-import snips, wrong
+import snips, wrong_denoisers, wrong_samplers
 
-parts = [wrong.RightDenoiser(), wrong.RightSampler(), "gaussian-mixture"]
+parts = [wrong_denoisers.RightDenoiser(), wrong_samplers.RightSampler(), "gaussian-mixture"]
 
 @snips.testing.parametrize_with_checks(parts)
 def test_right(check):
     check()
 
-@snips.testing.parametrize_with_checks([wrong.Clips()], expected_failed_checks={"check_no_clipping": "8 bits"})
+eight_bits = {"check_no_clipping": "8 bits"}
+
+@snips.testing.parametrize_with_checks([wrong_denoisers.Clips()], expected_failed_checks=eight_bits)
 def test_expected(check):
     check()
 
-@snips.testing.parametrize_with_checks([wrong.Clips()])
+@snips.testing.parametrize_with_checks([wrong_denoisers.Clips()])
 def test_wrong(check):
     check()
 """
