@@ -9,6 +9,9 @@ import numpy as np
 import pytest
 import torch
 
+from fileserver import file as file
+from fileserver import server as server
+from fileserver import unhashed as unhashed
 from snips.images import write_png
 
 

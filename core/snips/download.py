@@ -7,7 +7,7 @@ is RFC 9110's resumption: `Range` asks for the rest, `If-Range` for the whole sh
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import requests
@@ -32,19 +32,25 @@ class _Cut(Exception):
     """The connection ended too early; what has arrived is kept."""
 
 
-def download(url: str, part: Path, size: int | None = None, needs_length: bool = False) -> None:
+def download(
+    url: str, part: Path, say: Callable[[str], None], size: int | None = None, needs_length: bool = False
+) -> None:
     """Bring the file `part` to the whole of what is at `url`, with a progress bar on a terminal's stderr.
 
     Args:
         part: what an earlier attempt left there is continued, if it came from the same URL and has not changed since
             (`part` with the suffix .version remembers both).
+        say: told, in one line, of every further try.
         size: bytes to expect, where known.
         needs_length: refuse an answer that does not say how long it is, if nothing else would tell a cut.
 
     Raises WeightsError if it is not there, or not complete after TRIES; OutputError if it cannot be written.
     """
+    reason = ""
     for attempt in range(TRIES):
-        time.sleep(PAUSE * 2 ** (attempt - 1) if attempt else 0)
+        if attempt:
+            say(f"{url}: {reason}; trying again ({attempt + 1} of {TRIES})")
+            time.sleep(PAUSE * 2 ** (attempt - 1))
         try:
             return _receive(url, part, size, needs_length)
         except (_Cut, requests.Timeout, requests.ConnectionError, requests.exceptions.ChunkedEncodingError) as error:
@@ -54,7 +60,7 @@ def download(url: str, part: Path, size: int | None = None, needs_length: bool =
         except OSError as error:
             raise cannot_write(part, error) from error
     kept = part.stat().st_size if part.exists() else 0
-    remedy = f"the {kept} bytes received are kept: try again" if kept else "is there a network?"
+    remedy = f"the {kept} bytes received are kept, try again" if kept else "check the network"
     raise WeightsError(f"{url}: {reason}, {TRIES} times; {remedy}, or set SNIPS_WEIGHTS_MIRROR")
 
 
@@ -72,7 +78,13 @@ def _receive(url: str, part: Path, size: int | None, needs_length: bool) -> None
         if answer.status_code in BUSY:
             raise _Cut(f"answered {answer.status_code} {answer.reason}")
         if answer.status_code not in (200, 206):
-            raise WeightsError(f"{url}: answered {answer.status_code} {answer.reason}; nothing was fetched")
+            raise WeightsError(
+                f"{url}: answered {answer.status_code} {answer.reason}; get the file elsewhere and say weights=FILE"
+            )
+        if answer.headers.get("Content-Type", "").startswith("text/html"):
+            raise WeightsError(
+                f"{url}: answered with a web page, not a file; log in to the network, or look at the page"
+            )
         start = have if answer.status_code == 206 else 0
         if start and not answer.headers.get("Content-Range", "").startswith(f"bytes {start}-"):
             part.unlink(missing_ok=True)
@@ -82,10 +94,11 @@ def _receive(url: str, part: Path, size: int | None, needs_length: bool) -> None
         if total is None and needs_length:
             raise WeightsError(f"{url}: neither its length nor its SHA-256 is known; fetch and check it by hand")
         if not start:
+            part.unlink(missing_ok=True)
             version.write_text(f"{url}\n{_validator(answer.headers)}", encoding="utf-8")
         got = _write(answer, part, start, total)
     if total is not None and got != total:
-        raise _Cut(f"cut short at {got} of {total} bytes")
+        raise _Cut(f"ended at {got} of {total} bytes")
     version.unlink(missing_ok=True)
 
 

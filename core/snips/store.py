@@ -156,7 +156,7 @@ def _bring(file: WeightsFile, source: str | Path, say: Say) -> Path:
     size = f", {file.size / 1e6:.1f} MB" if file.size else ""
     say(f"fetching weights {file.name} (licence: {file.licence or 'not stated'}{size}) from {source}")
     expected = expected_sha256(file)
-    arrived = _copied(file, source) if isinstance(source, Path) else _downloaded(file, source, bool(expected))
+    arrived = _copied(file, source) if isinstance(source, Path) else _downloaded(file, source, say, not expected)
     length = arrived.stat().st_size
     if file.size is not None and length != file.size:
         arrived.unlink()
@@ -176,11 +176,11 @@ def _bring(file: WeightsFile, source: str | Path, say: Say) -> Path:
         raise cannot_write(place(file), error) from error
 
 
-def _downloaded(file: WeightsFile, url: str, has_sha256: bool) -> Path:
+def _downloaded(file: WeightsFile, url: str, say: Say, needs_length: bool) -> Path:
     from snips.download import download
 
     part = _hidden(file, "part")
-    download(url, part, file.size, needs_length=not has_sha256)
+    download(url, part, say, file.size, needs_length)
     return part
 
 
