@@ -5,8 +5,10 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 import torch
@@ -20,6 +22,9 @@ from snips.errors import UnknownName
 from snips.plugins import load_denoiser
 from snips.weights import read_weights
 from snips_cli.main import main
+from test_docs import ROOT, blocks, pattern, terminal
+
+PAGE = ROOT / "docs" / "weights.md"
 
 
 def snips(*words: str) -> Result:
@@ -132,3 +137,18 @@ def test_convert_nested(tmp_path):
     assert "holds no tensors" in snips("convert", str(source), str(out), "--overwrite").stderr
     source.write_bytes(b"not weights")
     assert "not a file of weights" in snips("convert", str(source), str(out), "--overwrite").stderr
+
+
+def test_the_page_shows_what_is_printed(tmp_path, monkeypatch):
+    monkeypatch.setenv("SNIPS_WEIGHTS_DIR", "store")
+    monkeypatch.setenv("PATH", f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}")
+    (tmp_path / "mirror").mkdir()
+    tensors = {f"model.{2 * (i // 2)}.{('weight', 'bias')[i % 2]}": torch.zeros(1) for i in range(24)}
+    torch.save(tensors, tmp_path / "mirror" / "ffdnet_color.pth")
+    commands = [each for block in blocks(PAGE, "console") for each in terminal(block[1])]
+    assert len(commands) == 7
+    for command, lines in commands:
+        done = subprocess.run(
+            command, shell=True, cwd=tmp_path, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+        )
+        assert re.fullmatch(pattern(lines), done.stdout), f"$ {command}\n{done.stdout}"
