@@ -13,6 +13,7 @@ from pathlib import Path
 import click
 import pytest
 import torch
+from skimage.io import imsave
 
 from snips import hookspecs
 from snips.plugins import Plugin, build
@@ -123,6 +124,19 @@ def test_the_terminal_prints_what_the_page_on_plugins_shows(shell):
         for command, lines in terminal(block):
             printed = shell(command)
             assert re.fullmatch(pattern(lines), printed), f"$ {command}\n{printed}"
+
+
+@pytest.mark.slow
+def test_the_readmes_commands_run(shell, tmp_path):
+    picture = (torch.rand(20, 24, 3, generator=torch.Generator().manual_seed(0)) * 255).byte().numpy()
+    commands = [command for _, block in blocks(ROOT / "README.md", "console") for command, _ in terminal(block)]
+    assert len(commands) >= 7
+    for name in ("noisy.png", "photo.png"):
+        imsave(tmp_path / name, picture, check_contrast=False)
+    for command in commands:
+        printed = shell(f"cd {tmp_path} && {command} && echo ended well")
+        assert printed.endswith("ended well\n"), f"$ {command}\n{printed}"
+    assert {p.name for p in (tmp_path / "runs").iterdir()} == {"first", "second"}
 
 
 def test_every_hook_is_on_the_page_with_its_exact_signature():

@@ -78,8 +78,8 @@ def needs(extra: str) -> Iterator[str]:
 
 
 def load_all() -> Iterator[tuple[str, str, bool]]:
-    """Every denoiser, how loading it went, and whether it is broken; a missing extra breaks nothing."""
-    from snips.errors import MissingExtra, SnipsError
+    """Every denoiser, how loading it went, and whether it is broken; missing extras and weights break nothing."""
+    from snips.errors import MissingExtra, MissingWeights, SnipsError
     from snips.plugins import load_denoiser, registry
 
     for registration in registry().of_kind("denoiser"):
@@ -87,6 +87,6 @@ def load_all() -> Iterator[tuple[str, str, bool]]:
         try:
             load_denoiser(name)
         except SnipsError as error:
-            yield name, str(error), not isinstance(error, MissingExtra)
+            yield name, str(error), not isinstance(error, (MissingExtra, MissingWeights))
         else:
             yield name, "loads", False

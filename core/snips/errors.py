@@ -59,6 +59,10 @@ class WeightsError(SnipsError):
     """A file of weights that cannot be read, or that belongs to another network."""
 
 
+class MissingWeights(WeightsError):
+    """A denoiser that comes without weights was given none."""
+
+
 class CheckpointError(SnipsError):
     """A checkpoint that cannot be read, or that belongs to another run."""
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from snips.errors import OptionError, WeightsError
+from snips.errors import MissingWeights, OptionError, WeightsError
 from snips.interfaces import NoiseLevels
 from snips.weights import State, as_state, network_from, read_weights, strip_prefix
 from snips_plugins.bfcnn.network import UNet
@@ -25,7 +25,7 @@ def load_bfcnn(weights: str | None, device: str | torch.device, sigma_max: float
     Raises WeightsError if none is given or it cannot be used, OptionError for a sigma_max that is not positive.
     """
     if not weights:
-        raise WeightsError(f"bfcnn comes without weights: get a checkpoint from {SOURCES} and say weights=FILE")
+        raise MissingWeights(f"bfcnn comes without weights: get a checkpoint from {SOURCES} and say weights=FILE")
     if sigma_max is not None and not sigma_max > 0:
         raise OptionError(f"bfcnn's sigma_max must be positive, not {sigma_max}")
     data = read_weights(weights, safe_globals=[argparse.Namespace])

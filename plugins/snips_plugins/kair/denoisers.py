@@ -11,7 +11,7 @@ from typing import Any
 import torch
 
 from snips.cards import number
-from snips.errors import NoiseLevelError, OptionError, WeightsError
+from snips.errors import MissingWeights, NoiseLevelError, OptionError, WeightsError
 from snips.interfaces import NoiseLevels
 from snips.weights import as_state, network_from, read_weights, strip_prefix
 from snips_plugins.kair import FILES, LEVELS, RELEASE
@@ -132,7 +132,7 @@ def required(name: str, weights: str | None) -> str:
         return weights
     first, *others = FILES[name]
     more = f" (there are also {', '.join(others)})" if others else ""
-    raise WeightsError(f"{name} comes without weights: download {RELEASE}/{first} and say weights={first}{more}")
+    raise MissingWeights(f"{name} comes without weights: download {RELEASE}/{first} and say weights={first}{more}")
 
 
 def read_stack(name: str, network: type[Stack], path: str) -> tuple[Stack, Layout]:
