@@ -32,7 +32,9 @@ def check(ctx: click.Context, name: str, d: dict[str, str], s: dict[str, str], d
         if isinstance(card, DenoiserCard):
             denoiser = load_denoiser(registration.full_name, device=device, **d)
             channels = getattr(denoiser, "channels", None) or card.channels or None
-            results += check_denoiser(denoiser, channels=channels, expected_failed_checks=expected, collect=True)
+            results += check_denoiser(
+                denoiser, channels=channels, device=device, expected_failed_checks=expected, collect=True
+            )
         elif card.kind == "sampler":
             sampler = load_sampler(registration.full_name, **s)
             results += check_sampler(sampler, expected_failed_checks=expected, collect=True)
