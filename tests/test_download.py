@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import signal
 import subprocess
 import sys
+import time
 
 import pytest
 
@@ -30,6 +32,28 @@ def test_a_later_call_resumes(server, file):
     assert kept > len(DATA) // 2 - download.BLOCK
     assert store.fetch(file).read_bytes() == DATA
     assert server.ranges[-1] == f"bytes={kept}-"
+
+
+@pytest.mark.parametrize("end", [signal.SIGINT, signal.SIGKILL])
+def test_a_stopped_process_is_resumed(server, file, end):
+    server.script = ["stalls"]
+    program = f"""
+import signal
+from snips.cards import WeightsFile
+from snips.store import fetch
+signal.signal(signal.SIGINT, signal.default_int_handler)
+fetch(WeightsFile("net", {file.url!r}, {SHA256!r}))
+"""
+    process = subprocess.Popen([sys.executable, "-c", program], stderr=subprocess.DEVNULL)
+    part = store.folder() / ".net.pth.part"
+    deadline = time.monotonic() + 20
+    while not (part.exists() and part.stat().st_size > len(DATA) // 4) and time.monotonic() < deadline:
+        time.sleep(0.01)
+    process.send_signal(end)
+    assert process.wait(20) != 0
+    kept = part.stat().st_size
+    assert store.fetch(file).read_bytes() == DATA
+    assert server.ranges == [None, f"bytes={kept}-"]
 
 
 @pytest.mark.parametrize("change", ["other version", "no ranges", "other place"])

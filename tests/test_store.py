@@ -11,7 +11,7 @@ import pytest
 from fileserver import DATA, SHA256, names, refusal
 from snips import store
 from snips.cards import DenoiserCard, WeightsFile
-from snips.errors import InvalidValue, OutputError, WeightsError
+from snips.errors import InvalidValue, MissingWeights, OutputError, WeightsError
 from snips.hookspecs import hookimpl
 from snips.plugins import Plugin, build
 
@@ -77,6 +77,16 @@ def test_a_folder_that_cannot_be_made(server, file, tmp_path, monkeypatch):
         store.fetch(file)
 
 
+def test_a_stored_file_needs_no_lock(server, file):
+    path = store.fetch(file)
+    lock = store.folder() / ".net.pth.lock"
+    lock.unlink(missing_ok=True)
+    lock.mkdir()  # as in a folder that others may only read
+    assert store.fetch(file) == path
+    path.unlink()
+    assert refusal(file, OutputError).startswith(f"cannot write {store.folder()}: ")
+
+
 def test_a_mirror_folder_is_asked_first(server, file, tmp_path, monkeypatch, capsys):
     mirror = tmp_path / "mirror"
     mirror.mkdir()
@@ -110,7 +120,7 @@ def test_a_mirror_url_is_asked_first(server, file, monkeypatch):
 
 def test_locate(server, file, tmp_path, monkeypatch):
     files = [file, WeightsFile("other", "https://127.0.0.1/other.pth")]
-    with pytest.raises(WeightsError, match=r"nn has no weights yet: `snips weights get net` .* also other"):
+    with pytest.raises(MissingWeights, match=r"nn has no weights yet: `snips weights get net` .* also other"):
         store.locate(None, files, "nn")
     with pytest.raises(WeightsError, match="other: missing in .*; `snips weights get other`"):
         store.locate("other", files, "nn")

@@ -48,7 +48,10 @@ def list_files(pattern: str, as_json: bool) -> None:
 @click.argument("names", nargs=-1, required=True, metavar="NAME...")
 @verbose
 def get(names: tuple[str, ...]) -> None:
-    """Fetch files, unless they are here and undamaged, and print their paths."""
+    """Fetch files, and print their paths.
+
+    One that is stored and undamaged is not fetched again; a fetch that was cut goes on from there.
+    """
     from snips.store import fetch, find
 
     for file in [find(name) for name in names]:
@@ -60,7 +63,10 @@ def get(names: tuple[str, ...]) -> None:
 @click.pass_context
 @verbose
 def verify(ctx: click.Context, names: tuple[str, ...]) -> None:
-    """Compare stored files with their SHA-256; exit code 1 if one is damaged, or missing though named."""
+    """Compare stored files with their SHA-256.
+
+    The exit code is 1 if one is damaged, or missing though named.
+    """
     from snips.store import check, find, known
 
     files = [find(name) for name in names] or list(known().values())
@@ -97,7 +103,10 @@ def path(name: str) -> None:
 @click.option("--overwrite", is_flag=True, help="Replace OUT if it exists.")
 @verbose
 def convert(file: Path, out: Path, overwrite: bool) -> None:
-    """Write the tensors of a checkpoint, without running code from it, as safetensors."""
+    """Write a checkpoint as safetensors.
+
+    Only its tensors, by their names, and the SHA-256 of FILE; no code in FILE is run.
+    """
     from snips.convert import convert
 
     count, left_out = convert(file, out, overwrite)

@@ -16,10 +16,12 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from snips.cards import WeightsFile
-from snips.errors import UnknownName, WeightsError, did_you_mean
+from snips.errors import MissingWeights, UnknownName, WeightsError, did_you_mean
 from snips.files import cannot_write, new_file
 
 MIRROR = "SNIPS_WEIGHTS_MIRROR"
+HERE = ("ok", "unknown")
+"""What `check` says of a stored file that can be used."""
 
 Say = Callable[[str], None]
 
@@ -87,7 +89,7 @@ def check(file: WeightsFile) -> str:
 def stored(file: WeightsFile) -> Path:
     """The path of the file, checked. Raises WeightsError, which says what to type, if it is missing or damaged."""
     state = check(file)
-    if state in ("missing", "damaged"):
+    if state not in HERE:
         raise WeightsError(f"weights {file.name}: {state} in {folder()}; `snips weights get {file.name}` fetches them")
     return place(file)
 
@@ -100,7 +102,8 @@ def locate(weights: str | None, files: Sequence[WeightsFile], what: str) -> Path
         files: those of the denoiser's card.
         what: the denoiser's name, for messages.
 
-    Raises WeightsError, which says what to type, if there is no such file, or the stored one is damaged.
+    Raises, saying what to type, MissingWeights if none is given or stored, and WeightsError if the one of this name is
+    missing or damaged. That a path leads somewhere is left to `read_weights`.
     """
     by_name = {file.name: file for file in files}
     if weights is not None:
@@ -111,7 +114,7 @@ def locate(weights: str | None, files: Sequence[WeightsFile], what: str) -> Path
             return stored(file)
     get = f"`snips weights get {files[0].name}` fetches them, or " if files else ""
     others = f" (there are also {', '.join(list(by_name)[1:])})" if len(by_name) > 1 else ""
-    raise WeightsError(f"{what} has no weights yet: {get}say weights=FILE{others}")
+    raise MissingWeights(f"{what} has no weights yet: {get}say weights=FILE{others}")
 
 
 def fetch(file: WeightsFile, say: Say = on_stderr) -> Path:
@@ -119,9 +122,11 @@ def fetch(file: WeightsFile, say: Say = on_stderr) -> Path:
 
     Raises WeightsError if no source has it whole and right, OutputError if it cannot be written.
     """
+    if check(file) in HERE:
+        return place(file)
     with _locked(file, say):
         state = check(file)
-        if state in ("ok", "unknown"):
+        if state in HERE:
             return place(file)
         if state == "damaged":
             say(f"weights {file.name}: the stored file is damaged, fetching it again")
