@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
 from itertools import pairwise
@@ -217,13 +218,24 @@ def test_wrong_files(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", kair.FILES)
-def test_without_weights_it_says_what_to_download(name: str) -> None:
+def test_without_weights_it_says_what_to_fetch(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SNIPS_WEIGHTS_DIR", str(tmp_path))
     (card,) = snips.denoisers(name)
     assert card.licence == "MIT"
     with pytest.raises(SnipsError) as caught:
         snips.load_denoiser(name)
-    file = next(iter(kair.FILES[name]))
-    assert f"download {kair.RELEASE}/{file} and say weights={file}" in str(caught.value)
+    assert f"`snips weights get {card.weights[0].name}`" in str(caught.value)
+
+
+@needs_shared
+@pytest.mark.weights
+def test_a_stored_file_is_found_by_its_name_and_without(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SNIPS_WEIGHTS_DIR", str(tmp_path))
+    assert SHARED is not None
+    shutil.copy(SHARED / "weights" / "kair_dncnn_25.pth", tmp_path / "dncnn_25.pth")
+    by_name = snips.load_denoiser("dncnn", weights="dncnn_25")
+    assert by_name.noise_levels == snips.load_denoiser("dncnn").noise_levels
+    assert by_name.noise_levels.only == (25 / 255,)
 
 
 NETWORKS = {

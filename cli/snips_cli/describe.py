@@ -67,7 +67,8 @@ def _show(registration: Registration) -> None:
 def _facts(card: Card) -> list[tuple[str, str]]:
     from snips.cards import DenoiserCard, SamplerCard, TaskCard
 
-    facts = [("licence", card.licence), ("citation", card.citation), ("url", card.url)]
+    weights = ", ".join(file.name for file in card.weights) if isinstance(card, DenoiserCard) else ""
+    facts = [("licence", card.licence), ("weights", weights), ("citation", card.citation), ("url", card.url)]
     if isinstance(card, DenoiserCard):
         facts.append(("noise levels", f"σ in {card.noise_levels}" if card.noise_levels else ""))
         facts.append(("pictures", channels_in_words(card.channels)))

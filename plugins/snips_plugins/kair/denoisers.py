@@ -11,10 +11,11 @@ from typing import Any
 import torch
 
 from snips.cards import number
-from snips.errors import MissingWeights, NoiseLevelError, OptionError, WeightsError
+from snips.errors import NoiseLevelError, OptionError, WeightsError
 from snips.interfaces import NoiseLevels
+from snips.store import locate
 from snips.weights import as_state, network_from, read_weights, strip_prefix
-from snips_plugins.kair import FILES, LEVELS, RELEASE
+from snips_plugins.kair import LEVELS, published
 from snips_plugins.kair.networks import IRCNN, DnCNN, DRUNet, FDnCNN, FFDNet
 from snips_plugins.networks import Bank, NetworkDenoiser
 from snips_plugins.stack import Layout, Stack, layout_of
@@ -32,7 +33,7 @@ def dncnn(device: Device, weights: str | None = None, sigma: str | None = None) 
 
     Raises WeightsError for files that are not DnCNN or do not go together, OptionError for a sigma that does not fit.
     """
-    paths = required("dncnn", weights).split(",")
+    paths = [required("dncnn", path or None) for path in (weights or "").split(",")]
     networks, layouts = zip(*(read_stack("dncnn", DnCNN, path) for path in paths), strict=True)
     for path, layout in zip(paths, layouts, strict=True):
         if layout.depth not in (SINGLE_DEPTH, BLIND_DEPTH):
@@ -127,12 +128,11 @@ LOADERS: dict[str, Callable[..., NetworkDenoiser]] = {
 
 
 def required(name: str, weights: str | None) -> str:
-    """The path given. Raises WeightsError, which says what to download, if none is."""
-    if weights:
-        return weights
-    first, *others = FILES[name]
-    more = f" (there are also {', '.join(others)})" if others else ""
-    raise MissingWeights(f"{name} comes without weights: download {RELEASE}/{first} and say weights={first}{more}")
+    """The file that the option `weights` means: a path, the name of a stored file, or None for the first stored one.
+
+    Raises MissingWeights, which says what to fetch, if there is none.
+    """
+    return str(locate(weights, published(name), name))
 
 
 def read_stack(name: str, network: type[Stack], path: str) -> tuple[Stack, Layout]:
