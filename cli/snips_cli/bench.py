@@ -6,6 +6,7 @@ from typing import Any
 
 import click
 
+from snips_cli.bench_range import bench_range
 from snips_cli.options import key_values
 
 FIELD = (1, 16, 16)
@@ -14,6 +15,9 @@ FIELD = (1, 16, 16)
 @click.group()
 def bench() -> None:
     """Measure the samplers against known posteriors, and the engine against the bare denoiser."""
+
+
+bench.add_command(bench_range)
 
 
 @bench.command()
