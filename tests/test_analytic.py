@@ -141,9 +141,9 @@ def test_propagation_agrees_with_many_chains():
     observed = snips.Observation(torch.rand(1, 3, 3, dtype=F64), 0.2, snips.Mask([[1, 1, 0], [0, 1, 1], [1, 0, 1]]))
     sampler = snips.load_sampler("langevin", steps_per_level=1, sigma_max=1.0)
     mean, cov, nfe = propagate(sampler, observed, prior)
-    drawn = snips.sample(observed, prior, sampler, samples=40_000)
+    drawn = snips.sample(observed, prior, sampler, samples=10_000)
     assert drawn.nfe == nfe
     flat = drawn.samples.double().flatten(1)
     error = (flat.mean(0) - mean) / (cov.diagonal() / len(flat)).sqrt()
     assert error.abs().max() < 4.5
-    assert torch.allclose(torch.cov(flat.T), cov, atol=0.03 * float(cov.diagonal().max()))
+    assert torch.allclose(torch.cov(flat.T), cov, atol=0.06 * float(cov.diagonal().max()))
