@@ -11,8 +11,10 @@ $(VENV)/ready: pyproject.toml
 demo: $(VENV)/ready          ## inpaint a bundled picture, from a fresh checkout on
 	$(BIN)/snips run --denoiser ncsnv2 --task inpaint --out runs/demo --overwrite
 
+# Threads that spin while they wait would stall a busy machine.
+test: export OMP_WAIT_POLICY = passive
 test: check                  ## everything that must hold before a change lands
-	OMP_WAIT_POLICY=passive $(BIN)/python -m pytest   # threads that spin while they wait would stall a busy machine
+	$(BIN)/python -m pytest
 
 check: $(VENV)/ready         ## formatting, lint, types
 	$(BIN)/ruff format --check .
