@@ -56,7 +56,7 @@ TV = DenoiserCard(
 
 GMM = DenoiserCard(
     name="gmm",
-    summary="exact MMSE of patches under a Gaussian mixture, averaged where they overlap; gray and colour",
+    summary="exact MMSE of patches under a Gaussian mixture, averaged where they overlap, at several scales",
     licence="MIT",
     citation="after Zoran, Weiss: From Learning Models of Natural Image Patches to Whole Image Restoration, ICCV 2011",
     noise_levels=LEVELS,
