@@ -10,6 +10,7 @@ import pytest
 
 from fileserver import DATA, SHA256, names, refusal
 from snips import store
+from snips.backbones import BACKBONES
 from snips.cards import DenoiserCard, WeightsFile
 from snips.errors import InvalidValue, MissingWeights, OutputError, WeightsError
 from snips.hookspecs import hookimpl
@@ -161,7 +162,7 @@ def test_cards_bring_their_files_and_the_first_of_a_name_wins(monkeypatch):
     cards = [DenoiserCard("a", "", weights=(first,)), DenoiserCard("b", ""), DenoiserCard("c", "", weights=(second,))]
     parts = [(Plugin("p", "d", "1"), lambda: Cards(cards))]
     monkeypatch.setattr("snips.plugins.registry", lambda: build(parts))
-    assert store.known() == {"net": first}
+    assert store.known() == {"net": first} | {file.name: file for file in BACKBONES.values()}
 
 
 class Cards:

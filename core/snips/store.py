@@ -40,11 +40,12 @@ def folder() -> Path:
 
 
 def known() -> dict[str, WeightsFile]:
-    """The files that the denoisers' cards name, by name; of two equal names the first denoiser's."""
+    """The files that the denoisers' cards name, and those of metrics, by name; of two equal names the first one's."""
+    from snips.backbones import BACKBONES
     from snips.plugins import denoisers
 
     files: dict[str, WeightsFile] = {}
-    for file in (file for card in denoisers() for file in card.weights):
+    for file in [*(file for card in denoisers() for file in card.weights), *BACKBONES.values()]:
         files.setdefault(file.name, file)
     return files
 
