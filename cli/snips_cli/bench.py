@@ -6,6 +6,7 @@ from typing import Any
 
 import click
 
+from snips_cli.bench_psnr import bench_psnr
 from snips_cli.bench_range import bench_range
 from snips_cli.options import key_values
 
@@ -17,6 +18,7 @@ def bench() -> None:
     """Measure the samplers against known posteriors, and the engine against the bare denoiser."""
 
 
+bench.add_command(bench_psnr)
 bench.add_command(bench_range)
 
 
