@@ -25,8 +25,8 @@ State = dict[str, Tensor]
 
 Network = TypeVar("Network", bound=nn.Module)
 
-WRAPPERS = ("state_dict", "params", "model_state_dict")
-"""Keys under which training programs put a state dict inside a larger dict."""
+WRAPPERS = ("params_ema", "params", "state_dict", "model_state_dict", "model", "net")
+"""Keys under which training programs put a state dict inside a larger dict, the averaged weights (EMA) first."""
 
 
 def read_weights(path: str | Path, safe_globals: Sequence[Callable[..., Any]] = ()) -> Any:
