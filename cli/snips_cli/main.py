@@ -24,6 +24,7 @@ COMMANDS = {
     "plugins": ("snips_cli.plugins:plugins", "List the plugins and what each brings."),
     "weights": ("snips_cli.weights:weights", "Fetch, check and convert files of weights."),
     "doctor": ("snips_cli.doctor:doctor", "Say what is installed, what is missing and what to type."),
+    "train": ("snips_cli.train:train", "Train a network as an MMSE denoiser."),
     "bench": ("snips_cli.bench:bench", "Measure samplers against known posteriors, and the engine."),
 }
 

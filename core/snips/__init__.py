@@ -15,9 +15,13 @@ _HOME = {
     "snips.tweedie": ["score", "denoise"],
     "snips.engine": ["sample", "iterate", "Step"],
     "snips.posterior": ["Posterior"],
-    "snips.cards": ["DenoiserCard", "SamplerCard", "TaskCard", "Option", "WeightsFile"],
+    "snips.cards": ["DenoiserCard", "SamplerCard", "TaskCard", "TrainableCard", "Option", "WeightsFile"],
     "snips.hookspecs": ["hookimpl"],
-    "snips.plugins": ["denoisers", "samplers", "tasks", "load_denoiser", "load_sampler", "load_task"],
+    "snips.plugins": [
+        *("denoisers", "samplers", "tasks", "trainables"),
+        *("load_denoiser", "load_sampler", "load_task", "load_trainable"),
+    ],
+    "snips.training.trainable": ["Trainable"],
     "snips.errors": ["SnipsError", "SnipsWarning"],
 }
 _MODULES = ("adapters", "analytic", "testing", "metrics", "errors")
@@ -42,6 +46,8 @@ __all__ = [
     "State",
     "Step",
     "TaskCard",
+    "Trainable",
+    "TrainableCard",
     "WeightsFile",
     "adapters",
     "analytic",
@@ -53,25 +59,37 @@ __all__ = [
     "load_denoiser",
     "load_sampler",
     "load_task",
+    "load_trainable",
     "metrics",
     "sample",
     "samplers",
     "score",
     "tasks",
     "testing",
+    "trainables",
 ]
 
 if TYPE_CHECKING:
     from snips import adapters, analytic, errors, metrics, testing
-    from snips.cards import DenoiserCard, Option, SamplerCard, TaskCard, WeightsFile
+    from snips.cards import DenoiserCard, Option, SamplerCard, TaskCard, TrainableCard, WeightsFile
     from snips.engine import Step, iterate, sample
     from snips.errors import SnipsError, SnipsWarning
     from snips.hookspecs import hookimpl
     from snips.interfaces import Level, MMSEDenoiser, NoiseLevels, Operator, PosteriorSampler, State
     from snips.noise import Noise
     from snips.observation import Identity, Mask, Observation
-    from snips.plugins import denoisers, load_denoiser, load_sampler, load_task, samplers, tasks
+    from snips.plugins import (
+        denoisers,
+        load_denoiser,
+        load_sampler,
+        load_task,
+        load_trainable,
+        samplers,
+        tasks,
+        trainables,
+    )
     from snips.posterior import Posterior
+    from snips.training.trainable import Trainable
     from snips.tweedie import denoise, score
 
 

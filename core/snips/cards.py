@@ -145,6 +145,15 @@ class SamplerCard(Card):
 
 
 @dataclass(frozen=True, eq=False)
+class TrainableCard(Card):
+    """A network that `snips train` can train. `load(**options)` returns a Trainable, its weights fresh."""
+
+    kind = "trainable"
+    extra: str = ""
+    """The extra that must be installed, as in snips-toolkit[extra]."""
+
+
+@dataclass(frozen=True, eq=False)
 class TaskCard(Card):
     """A way in which pictures are degraded. `load(**options)` returns a Task."""
 

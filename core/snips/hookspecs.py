@@ -11,13 +11,14 @@ from typing import TYPE_CHECKING, Any
 
 import pluggy
 
-from snips.cards import DenoiserCard, SamplerCard, TaskCard
+from snips.cards import DenoiserCard, SamplerCard, TaskCard, TrainableCard
 
 if TYPE_CHECKING:
     import click
 
     from snips.interfaces import MMSEDenoiser, PosteriorSampler
     from snips.tasks import Task
+    from snips.training.trainable import Trainable
 
 hookspec = pluggy.HookspecMarker("snips")
 hookimpl = pluggy.HookimplMarker("snips")
@@ -36,6 +37,11 @@ def register_samplers(register: Callable[[SamplerCard, Callable[..., PosteriorSa
 @hookspec
 def register_tasks(register: Callable[[TaskCard, Callable[..., Task]], None]) -> None:
     """Call `register(card, load)` for each task; `load(**options)` returns it."""
+
+
+@hookspec
+def register_trainables(register: Callable[[TrainableCard, Callable[..., Trainable]], None]) -> None:
+    """Call `register(card, load)` for each network to train; `load(**options)` returns a fresh one."""
 
 
 @hookspec

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import pluggy
 
 from snips import hookspecs
-from snips.cards import Card, DenoiserCard, SamplerCard, TaskCard
+from snips.cards import Card, DenoiserCard, SamplerCard, TaskCard, TrainableCard
 from snips.errors import MissingExtra, PluginError, SnipsError, SnipsWarning, UnknownName, did_you_mean
 from snips.installed import GROUP, EntryPoint, entry_points
 
@@ -24,9 +24,15 @@ if TYPE_CHECKING:
 
     from snips.interfaces import MMSEDenoiser, PosteriorSampler
     from snips.tasks import Task
+    from snips.training.trainable import Trainable
 
 OURS = "snips-toolkit"
-KINDS: dict[str, type[Card]] = {"denoiser": DenoiserCard, "sampler": SamplerCard, "task": TaskCard}
+KINDS: dict[str, type[Card]] = {
+    "denoiser": DenoiserCard,
+    "sampler": SamplerCard,
+    "task": TaskCard,
+    "trainable": TrainableCard,
+}
 
 
 @dataclass(frozen=True)
@@ -229,6 +235,11 @@ def tasks(pattern: str = "*") -> list[TaskCard]:
     return [r.card for r in registry().of_kind("task", pattern) if isinstance(r.card, TaskCard)]
 
 
+def trainables(pattern: str = "*") -> list[TrainableCard]:
+    """The cards of all trainables whose name matches a glob pattern, by name."""
+    return [r.card for r in registry().of_kind("trainable", pattern) if isinstance(r.card, TrainableCard)]
+
+
 def best_sampler(task: str) -> str:
     """The first sampler on a task's list that is there. Raises UnknownName for an unknown task, or if none is."""
     card = registry().find("task", task).card
@@ -258,6 +269,12 @@ def load_sampler(name: str, **options: Any) -> PosteriorSampler:
 def load_task(name: str, **options: Any) -> Task:
     """The task of this name, with the options of its card. Raises as `load_denoiser`."""
     return _load(registry().find("task", name), options, ("operator",))  # type: ignore[no-any-return]
+
+
+def load_trainable(name: str, **options: Any) -> Trainable:
+    """The trainable of this name, its weights drawn from torch's global generator. Raises as `load_denoiser`."""
+    needs = ("network", "answer", "channels", "noise_levels")
+    return _load(registry().find("trainable", name), options, needs)  # type: ignore[no-any-return]
 
 
 def _load(registration: Registration, options: dict[str, Any], needs: tuple[str, ...], **fixed: Any) -> Any:

@@ -19,17 +19,15 @@ from sklearn.mixture import GaussianMixture
 from torch import Tensor
 
 from snips.images import to_gray
-from snips_plugins.corpora import crops, photographs
+from snips.training.corpora import Corpus, photographs
 
-ENDINGS = {".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff"}
 KINDS = {"gray": (1, 8), "colour": (3, 5)}
 """Channels and side of each kind of patch."""
 
 
 def patches(images: tuple[Path, ...], channels: int, side: int, count: int) -> NDArray[np.float32]:
     """`count` random patches (count, channels · side²) in [0, 1], of the pictures at half and at quarter size."""
-    paths = sorted(p for folder in images for p in folder.iterdir() if p.suffix.lower() in ENDINGS)
-    cut = crops(photographs(paths, 64, (0.5, 0.25)), count, side, np.random.default_rng(0))
+    cut = Corpus(photographs(images, 64, (0.5, 0.25))).crops(count, side, 0, 0)
     rows: NDArray[np.float32] = cut.transpose(0, 3, 1, 2).astype(np.float32) / np.float32(255)
     if channels == 1:
         rows = to_gray(rows.swapaxes(0, 1).reshape(3, -1, side)).reshape(count, 1, side, side)

@@ -7,9 +7,10 @@ from typing import Any
 
 import torch
 
-from snips.errors import WeightsError
+from snips.errors import OptionError, WeightsError
 from snips.interfaces import NoiseLevels
-from snips.weights import State, as_state, network_from, read_metadata, read_weights, strip_prefix
+from snips.training.trainable import Trainable
+from snips.weights import State, as_state, load_into, network_from, read_metadata, read_weights, strip_prefix
 from snips_plugins.ncsnv2.network import NCSNv2
 from snips_plugins.networks import NetworkDenoiser
 
@@ -31,6 +32,7 @@ def load_ncsnv2(path: str | Path, device: str | torch.device) -> NetworkDenoiser
     state = merged_state(read_weights(path), str(path))
     layout, channels, ngf = recognise(state, str(path))
     levels = noise_levels(state, read_metadata(path), str(path))
+    state = {name: tensor.float() for name, tensor in state.items()}
     sigmas = state.setdefault("sigmas", torch.zeros(1))
     network = network_from(lambda: NCSNv2(layout, channels, ngf, len(sigmas)), state, str(path))
     return ncsnv2_denoiser(network.to(device), levels)
@@ -70,3 +72,19 @@ def noise_levels(state: State, metadata: dict[str, str], what: str) -> NoiseLeve
     if not sigmas or not 0 < min(sigmas) <= max(sigmas) < float("inf"):
         raise WeightsError(f"{what}: does not say which σ it is trained for; keep the tensor sigmas in the file")
     return NoiseLevels(min(sigmas), max(sigmas))
+
+
+def ncsnv2_trainable(
+    layout: str = "NCSNv2", ngf: int = 24, channels: str = "colour", weights: str | None = None
+) -> Trainable:
+    """A network to train. Raises OptionError for a width that cannot be, WeightsError for weights that do not fit."""
+    if ngf < 1:
+        raise OptionError(f"ncsnv2: ngf={ngf}; it is the number of features, 24 or 128, say")
+    count = {"gray": 1, "colour": 3}[channels]
+    network = NCSNv2(layout, count, ngf, levels=1)
+    if weights is not None:
+        path = PACKAGED if weights == "packaged" else Path(weights)
+        state = merged_state(read_weights(path), weights)
+        floats = {name: tensor.float() for name, tensor in state.items() if name != "sigmas"}
+        load_into(network, {"sigmas": torch.zeros(1), **floats}, weights)
+    return Trainable(network, "score", (count,), NoiseLevels(0.01, 1.0), 2 * network.multiple, score_matching=True)
