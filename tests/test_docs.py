@@ -55,7 +55,7 @@ def test_the_python_of_the_page_on_plugins_is_a_plugin(tmp_path, monkeypatch):
     group = click.Group()
     registry.add_commands(group)
     assert registry.problems == []
-    assert [r.card.name for r in registry.registrations] == ["local-mean", "euler", "left-half"]
+    assert [r.card.name for r in registry.registrations] == ["local-mean", "euler", "left-half", "one-layer"]
     assert list(group.commands) == ["hello"]
     assert registry.find("task", "left-half").load().operator((1, 4, 6), 0).mask.sum() == 12
 
@@ -150,7 +150,7 @@ def test_the_readmes_commands_run(shell, tmp_path):
 def test_every_hook_is_on_the_page_with_its_exact_signature():
     text = PLUGINS.read_text(encoding="utf-8")
     hooks = [hook for name, hook in vars(hookspecs).items() if name.startswith("register_")]
-    assert len(hooks) == 4
+    assert len(hooks) == 5
     for hook in hooks:
         assert f"{hook.__name__}{inspect.signature(hook)}".replace("'", "") in text
 
