@@ -6,7 +6,6 @@ from typing import Any
 
 import click
 
-from snips_cli.bench_priors import bench_priors
 from snips_cli.bench_psnr import bench_psnr
 from snips_cli.bench_range import bench_range
 from snips_cli.options import key_values
@@ -19,7 +18,6 @@ def bench() -> None:
     """Measure the samplers against known posteriors, and the engine against the bare denoiser."""
 
 
-bench.add_command(bench_priors)
 bench.add_command(bench_psnr)
 bench.add_command(bench_range)
 

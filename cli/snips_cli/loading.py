@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -27,8 +28,11 @@ class Parts:
     device: torch.device
 
 
-def load_parts(request: Request) -> Parts:
-    """All three, every name and option checked before anything is loaded. Raises as `snips.load_denoiser`."""
+def load_parts(request: Request, load: Callable[..., MMSEDenoiser] | None = None) -> Parts:
+    """All three, every name and option checked before anything is loaded. Raises as `snips.load_denoiser`.
+
+    load: what loads the denoiser in its place.
+    """
     denoiser = registry().find("denoiser", request.denoiser)
     sampler = registry().find("sampler", request.sampler)
     task = registry().find("task", request.task)
@@ -39,7 +43,7 @@ def load_parts(request: Request) -> Parts:
     loaded_task = load_task(task.full_name, **request.task_options)
     loaded_sampler = load_sampler(sampler.full_name, **request.sampler_options)
     device = resolve_device(request.device)
-    loaded_denoiser = load_denoiser(denoiser.full_name, device=device, **request.denoiser_options)
+    loaded_denoiser = (load or load_denoiser)(denoiser.full_name, device=device, **request.denoiser_options)
     return Parts((denoiser, sampler, task), loaded_denoiser, loaded_sampler, loaded_task, device)
 
 

@@ -16,6 +16,7 @@ from snips_cli.messages import one_line, say, warnings_as_lines
 #: Where each command is, and its summary, so that `snips --help` need not import them all.
 COMMANDS = {
     "run": ("snips_cli.run:run", "Sample what a picture may have been."),
+    "study": ("snips_cli.study.command:study", "Compare priors, samplers and tasks over many pictures."),
     "denoisers": ("snips_cli.parts:denoisers", "List the denoisers whose name matches GLOB."),
     "samplers": ("snips_cli.parts:samplers", "List the samplers whose name matches GLOB."),
     "tasks": ("snips_cli.parts:tasks", "List the tasks whose name matches GLOB."),
