@@ -6,7 +6,7 @@ import pytest
 import torch
 
 import snips
-from snips.errors import InvalidValue, OptionError, UnsupportedOperator
+from snips.errors import InvalidValue, NoiseLevelError, OptionError, UnsupportedOperator
 from snips.truth import relative_w2
 from snips_plugins.samplers.noise_split import NoiseSplit
 from snips_plugins.samplers.reverse_sde import ReverseSDE
@@ -30,6 +30,17 @@ def test_reverse_sde_is_close_in_few_calls(sigma, steps, bound):
     w2, nfe = relative_w2(ReverseSDE(steps), *gaussian(sigma))
     assert nfe == steps
     assert w2 <= bound
+
+
+@pytest.mark.parametrize(("sampler", "operator"), [("reverse-sde", None), ("noise-split", snips.Mask(HALF))])
+@pytest.mark.parametrize("sigma", [0.02, 25 / 255])
+def test_a_denoiser_of_one_level_is_not_taken_for_a_prior(sampler, operator, sigma):
+    """With no level below σ0 nothing can anneal: an error that names the policies, not samples full of noise."""
+    observed, prior = gaussian(sigma, operator)
+    only = snips.adapters.Bank({sigma: lambda x: snips.denoise(prior, x, sigma)})
+    with pytest.raises(NoiseLevelError, match="steps lie outside it .*out_of_range=clamp or scale"):
+        snips.sample(observed, only, sampler)
+    assert snips.sample(observed, only, sampler, out_of_range="clamp").samples.isfinite().all()
 
 
 @pytest.mark.parametrize("variant", ["2m-star", "2m", "euler", "heun"])

@@ -6,6 +6,7 @@ from typing import Any
 
 import click
 
+from snips_cli.bench_priors import bench_priors
 from snips_cli.bench_psnr import bench_psnr
 from snips_cli.bench_range import bench_range
 from snips_cli.options import key_values
@@ -18,6 +19,7 @@ def bench() -> None:
     """Measure the samplers against known posteriors, and the engine against the bare denoiser."""
 
 
+bench.add_command(bench_priors)
 bench.add_command(bench_psnr)
 bench.add_command(bench_range)
 

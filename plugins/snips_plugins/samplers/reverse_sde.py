@@ -117,7 +117,12 @@ def reverse_plan(
 
 
 def two_m_star(σ0: float, N: int, lowest: float) -> list[SDELevel]:
-    """One denoiser call a level, with weights that restore the covariance (rule A from 8 calls on, rule B below)."""
+    """One denoiser call a level, with weights that restore the covariance (rule A from 8 calls on, rule B below).
+
+    lowest: the level to end at. Where that is σ0 itself, as for a denoiser of one σ, there would be no way down, and
+    the levels go below it: outside the denoiser's range, which the engine does not do unasked.
+    """
+    lowest = lowest if lowest < 0.9 * σ0 else 0.0
     σ_min = min(max(0.004, lowest, σ0 * math.exp(-0.9 * (N - 1))), max(σ0 / 4, lowest))
     a = [1 / 3, 3 / 4, *[1.0] * N][: N - 1]
     u = [sum(a[:i]) / sum(a) for i in range(N)]
