@@ -18,7 +18,7 @@ import snips
 from oracle import assert_agrees, filled, picture, reference
 from shared import needs_shared
 from snips.errors import WeightsError
-from snips.weights import read_metadata, read_weights
+from snips.weights import read_metadata
 from snips_plugins.ncsnv2.denoiser import PACKAGED, ncsnv2_denoiser
 from snips_plugins.ncsnv2.network import NCSNv2
 from snips_plugins.networks import NetworkDenoiser
@@ -225,18 +225,3 @@ def test_the_card_is_read_without_torch() -> None:
     program = "import sys, snips; print([c.name for c in snips.denoisers('ncsnv2')], 'torch' in sys.modules)"
     seen = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout
     assert seen.strip() == "['ncsnv2'] False"
-
-
-def test_packaging_keeps_the_tensors_and_adds_the_card(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from click.testing import CliRunner
-
-    from snips_plugins.ncsnv2 import package
-
-    monkeypatch.setattr(package, "PACKAGED", tmp_path / "packaged.safetensors")
-    state = {name: tensor for name, tensor in small().state_dict().items() if name != "sigmas"}
-    save_file(state, tmp_path / "trained.safetensors", {"sigma": "0.01 1.0", "step": "7"})
-    result = CliRunner().invoke(package.main, [str(tmp_path / "trained.safetensors")], catch_exceptions=False)
-    assert result.exit_code == 0
-    assert read_metadata(package.PACKAGED) == package.CARD | {"sigma": "0.01 1.0", "step": "7"}
-    packaged = read_weights(package.PACKAGED)
-    assert all(torch.equal(packaged[name], state[name]) for name in state)

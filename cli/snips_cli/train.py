@@ -49,4 +49,6 @@ def train(ctx: click.Context, /, **asked: Any) -> None:
     from snips_cli.training import execute
 
     typed = ctx.find_root().meta.get("snips.typed", ["train", asked["name"]])
-    click.echo(execute(typed=typed, **asked))
+    weights = execute(typed=typed, **asked)
+    if weights is not None:
+        click.echo(weights)

@@ -49,8 +49,11 @@ def execute(
     resume: bool,
     typed: Sequence[str],
     **asked: Any,
-) -> Path:
-    """Train, and return the path of the weights. Raises SnipsError of many kinds, each of one line."""
+) -> Path | None:
+    """Train, and return the path of the weights, in the process that writes them.
+
+    Raises SnipsError of many kinds, each of one line.
+    """
     registry().find("trainable", name)
     with processes(resolve_device(device)) as where:
         torch.manual_seed(asked["seed"])
@@ -83,7 +86,7 @@ def execute(
         return carry_out(training, run, card, out, every)
 
 
-def carry_out(training: Training, run: dict[str, Any], card: dict[str, str], out: Path, every: int) -> Path:
+def carry_out(training: Training, run: dict[str, Any], card: dict[str, str], out: Path, every: int) -> Path | None:
     """All steps that are left, with a line of the log every so many; the state is saved now and then, and at a stop."""
     settings, state, weights = training.settings, out / "state.pt", out / "weights.safetensors"
     levels = tuple(σ for σ in LEVELS if settings.sigma_min <= σ <= settings.sigma_max)
@@ -105,7 +108,7 @@ def carry_out(training: Training, run: dict[str, Any], card: dict[str, str], out
                 saved = time.monotonic()
             if stop.signal is not None:
                 stop.obey()
-    return weights
+    return weights if first else None
 
 
 def portable(typed: Sequence[str]) -> list[str]:

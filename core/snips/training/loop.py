@@ -7,6 +7,7 @@ same machine.
 
 from __future__ import annotations
 
+import io
 import math
 from collections.abc import Iterator
 from contextlib import nullcontext
@@ -20,7 +21,7 @@ import torch.distributed as dist
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
-from snips.errors import CheckpointError, Diverged, InvalidValue
+from snips.errors import CheckpointError, Diverged, InvalidValue, did_you_mean
 from snips.files import new_file
 from snips.training.corpora import Corpus, Picture
 from snips.training.trainable import Trainable, error_of_clean, weight
@@ -94,11 +95,17 @@ class Training:
     def __init__(
         self, trainable: Trainable, corpus: Corpus, settings: Settings, device: torch.device | str = "cpu"
     ) -> None:
-        from timm.optim import create_optimizer_v2
+        from timm.optim import create_optimizer_v2, list_optimizers
         from timm.utils import ModelEmaV3
 
         if settings.patch % trainable.multiple:
             raise InvalidValue(f"--patch {settings.patch}: this network needs a multiple of {trainable.multiple}")
+        names = [str(name) for name in list_optimizers()]
+        if settings.optimiser not in names:
+            hint = (
+                did_you_mean(settings.optimiser, list_optimizers()) or "timm lists them: timm.optim.list_optimizers()"
+            )
+            raise InvalidValue(f"--optimiser {settings.optimiser}: not one of timm's; {hint}")
         self.rank, self.world = (dist.get_rank(), dist.get_world_size()) if dist.is_initialized() else (0, 1)
         if settings.rows % self.world:
             raise InvalidValue(f"--rows {settings.rows}: {self.world} processes need a multiple of {self.world}")
@@ -168,8 +175,10 @@ class Training:
             "ema": self.ema.module.state_dict(),
             "optimiser": self.optimiser.state_dict(),
         }
+        packed = io.BytesIO()  # torch does not say what went wrong when it writes to a full disk
+        torch.save(state, packed)
         with new_file(path) as hidden:
-            torch.save(state, hidden)
+            hidden.write_bytes(packed.getbuffer())
 
     def resume(self, path: Path, run: dict[str, Any]) -> None:
         """Go on from a saved state. Raises CheckpointError if it is none, or of a run with other settings."""

@@ -63,8 +63,9 @@ def recognise(state: State, what: str) -> tuple[str, int, int]:
 
 
 def noise_levels(state: State, metadata: dict[str, str], what: str) -> NoiseLevels:
-    """From the official buffer `sigmas`, or the "low high" under `sigma` in the metadata of ours."""
-    written = state["sigmas"].tolist() if "sigmas" in state else metadata.get("sigma", "").split()
+    """The "low high" under `sigma` in the metadata of ours, or the official buffer `sigmas`."""
+    official = state["sigmas"].tolist() if "sigmas" in state else []
+    written = metadata["sigma"].split() if "sigma" in metadata else official
     try:
         sigmas = [float(sigma) for sigma in written]
     except ValueError:
