@@ -102,9 +102,7 @@ class Training:
             raise InvalidValue(f"--patch {settings.patch}: this network needs a multiple of {trainable.multiple}")
         names = [str(name) for name in list_optimizers()]
         if settings.optimiser not in names:
-            hint = (
-                did_you_mean(settings.optimiser, list_optimizers()) or "timm lists them: timm.optim.list_optimizers()"
-            )
+            hint = did_you_mean(settings.optimiser, names) or "timm.optim.list_optimizers() lists them"
             raise InvalidValue(f"--optimiser {settings.optimiser}: not one of timm's; {hint}")
         self.rank, self.world = (dist.get_rank(), dist.get_world_size()) if dist.is_initialized() else (0, 1)
         if settings.rows % self.world:
