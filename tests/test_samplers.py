@@ -119,5 +119,5 @@ def test_bad_values_are_named():
             snips.load_sampler("noise-split", **options)
     with pytest.raises(UnsupportedOperator, match="only denoises"):
         ReverseSDE().plan(gaussian(0.1, snips.Mask(HALF))[0], snips.NoiseLevels(0, 1))
-    with pytest.raises(UnsupportedOperator, match="inpaints"):
+    with pytest.raises(UnsupportedOperator, match="reverse-sde denoises"):
         NoiseSplit().plan(gaussian(0.1)[0], snips.NoiseLevels(0, 1))

@@ -14,12 +14,12 @@ from torch import Tensor
 
 from snips.cards import DenoiserCard
 from snips.errors import ImageError, InvalidValue
-from snips.images import Picture, bundled_picture, read_picture, to_gray
-from snips.interfaces import Operator
+from snips.images import Picture, bundled_picture, read_picture, read_values, to_gray
+from snips.interfaces import Operator, SpectralOperator
 from snips.job import Job, prepare
 from snips.noise_level import estimate_sigma
 from snips.observation import Mask, Observation
-from snips.tasks import simulate
+from snips.tasks import picture_shape, simulate
 from snips_cli.loading import Parts
 from snips_cli.messages import say
 from snips_cli.outfolder import RECORD
@@ -51,8 +51,13 @@ class Case:
 
     @property
     def seen(self) -> Tensor:
-        """y as a picture, with zeros where pixels are missing."""
-        return self.observation.y if self.observed is None else torch.where(self.observed, self.observation.y, 0)
+        """y as a picture: zeros where pixels are missing, Hᵀ y/‖H‖² where y is none."""
+        y, operator = self.observation.y, self.observation.operator
+        if self.observed is not None:
+            return torch.where(self.observed, y, 0)
+        if y.shape[1] > 1 or self.observation.image_shape[1] == 1 or not isinstance(operator, SpectralOperator):
+            return y
+        return operator.adjoint(y[None])[0] / float(operator.singular_values.max()) ** 2
 
 
 def make_cases(request: Request, parts: Parts) -> list[Case]:
@@ -66,12 +71,14 @@ def make_case(
     request: Request, parts: Parts, sigma: float | None, index: int, name: str, source: str, picture: Picture
 ) -> Case:
     """One picture; sigma is None if it is to be estimated."""
-    check_channels(source, picture, parts)
     seed = image_seed(request.seed, index)
     x = torch.from_numpy(picture)
-    operator = parts.task.operator((x.shape[0], x.shape[1], x.shape[2]), seed)
+    given = (x.shape[0], x.shape[1], x.shape[2])
+    shape = given if request.simulated else picture_shape(parts.task, given)
+    check_channels(source, shape[0], parts)
+    operator = parts.task.operator(shape, seed)
     if sigma is None:
-        sigma = estimated(source, picture, operator)
+        sigma = estimated(source, picture, operator, parts)
     observation = simulate(x, operator, sigma, seed) if request.simulated else Observation(x, sigma, operator)
     job = prepare(observation, parts.denoiser, parts.sampler, **settings(request, parts, seed))
     return Case(name, source, seed, x if request.simulated else None, observation, job)
@@ -105,11 +112,19 @@ def read_pictures(request: Request, parts: Parts) -> Iterator[tuple[str, str, Pi
             picture = to_gray(picture)
         yield BUNDLED, source, fitted(picture, source, request)
     names = [RECORD]
+    measured = not request.simulated and getattr(parts.task, "measurements", False)
     for path in request.images:
         stem = Path(path).stem or "picture"
         name = next(n for n in (stem, *(f"{stem}-{k}" for k in range(2, len(request.images) + 3))) if n not in names)
         names.append(name)
-        yield name, path, fitted(read_picture(path), path, request)
+        yield name, path, as_measured(path, request) if measured else fitted(read_picture(path), path, request)
+
+
+def as_measured(path: str, request: Request) -> Picture:
+    """What was measured, which is no picture. Raises ImageError, and InvalidValue for what is done to pictures only."""
+    if request.gray or request.size is not None or request.crop is not None:
+        raise InvalidValue(f"{path} holds measurements; --gray, --size and --crop are for pictures")
+    return read_values(path)
 
 
 def fitted(picture: Picture, source: str, request: Request) -> Picture:
@@ -149,9 +164,9 @@ def taken_channels(parts: Parts) -> tuple[int, ...]:
     return (channels,) if isinstance(channels, int) else tuple(channels)
 
 
-def check_channels(source: str, picture: Picture, parts: Parts) -> None:
-    """Raises ImageError if the denoiser does not take pictures of this kind."""
-    taken, count, name = taken_channels(parts), len(picture), parts.registrations[0].card.name
+def check_channels(source: str, count: int, parts: Parts) -> None:
+    """Raises ImageError if the denoiser does not take pictures of so many channels."""
+    taken, name = taken_channels(parts), parts.registrations[0].card.name
     if not taken or count in taken:
         return
     kind = "gray" if count == 1 else "colour"
@@ -159,8 +174,10 @@ def check_channels(source: str, picture: Picture, parts: Parts) -> None:
     raise ImageError(f"{source} is a {kind} picture, and denoiser {name} takes {channels_in_words(taken)}; {remedy}")
 
 
-def estimated(source: str, picture: Picture, operator: Operator) -> float:
+def estimated(source: str, picture: Picture, operator: Operator, parts: Parts) -> float:
     """σ0 from an observed picture, and said. Raises InvalidValue if it cannot be a noise level."""
+    if getattr(parts.task, "measurements", False):
+        raise InvalidValue(f"--sigma auto goes by the pixels of a picture, and {source} is none; give --sigma")
     sigma = estimate_sigma(picture, operator.mask if isinstance(operator, Mask) else None)
     if not 0 < sigma <= 1:
         raise InvalidValue(f"--sigma auto finds σ = {sigma:.3g} in {source}, which is no noise to remove; give --sigma")

@@ -11,7 +11,7 @@ from snips.cards import SamplerCard, TaskCard
 from snips.devices import resolve_device
 from snips.errors import OptionError, UnsupportedOperator
 from snips.interfaces import MMSEDenoiser, PosteriorSampler
-from snips.plugins import Registration, load_denoiser, load_sampler, load_task, registry
+from snips.plugins import Registration, load_denoiser, load_sampler, load_task, registry, samplers
 from snips.tasks import Task
 from snips_cli.request import Request
 
@@ -51,8 +51,10 @@ def check_task(request: Request, sampler: object, task: object) -> None:
     """Raises UnsupportedOperator if the sampler does not do the task, OptionError if the task needs to know more."""
     assert isinstance(sampler, SamplerCard)
     assert isinstance(task, TaskCard)
-    if sampler.tasks and task.name not in sampler.tasks:
-        raise UnsupportedOperator(f"sampler {sampler.name} does {', '.join(sampler.tasks)}, not {task.name}")
+    known = [card for card in samplers() if task.name in card.tasks]
+    if sampler.tasks and task.name not in sampler.tasks and known:  # a task that no card names: the plan will tell
+        others = f"; for {task.name} there is {', '.join(card.name for card in known)}"
+        raise UnsupportedOperator(f"sampler {sampler.name} does {', '.join(sampler.tasks)}, not {task.name}{others}")
     missing = [name for name in task.required if name not in request.task_options]
     if missing and not request.simulated:
         raise OptionError(

@@ -9,7 +9,7 @@ from typing import Any
 from torch import Tensor
 
 from snips import metrics
-from snips.classical import biharmonic_fill
+from snips.classical import biharmonic_fill, smoothing_spline
 from snips.errors import SnipsWarning
 from snips.observation import Identity
 from snips.posterior import Posterior
@@ -28,13 +28,19 @@ class Restored:
     """D(y, σ0) when denoising."""
     fill: Tensor | None
     """scikit-image's biharmonic inpainting when inpainting."""
+    spline: Tensor | None
+    """The smoothest picture that fits y, for every other task."""
 
 
 def compare(case: Case, posterior: Posterior) -> Restored:
-    """The samples beside the MMSE estimate, or beside the classical fill."""
-    mask = case.observed
-    fill = biharmonic_fill(case.seen[None], mask)[0] if mask is not None else None
-    return Restored(case, posterior, mmse(case), fill)
+    """The samples beside the MMSE estimate, or beside a classical one."""
+    mask, observation = case.observed, case.observation
+    fill = spline = None
+    if mask is not None:
+        fill = biharmonic_fill(case.seen[None], mask)[0]
+    elif not isinstance(observation.operator, Identity):
+        spline = smoothing_spline(observation.batch, observation.operator, observation.sigma)[0]
+    return Restored(case, posterior, mmse(case), fill, spline)
 
 
 def mmse(case: Case) -> Tensor | None:
@@ -60,7 +66,8 @@ def measure(restored: Restored) -> dict[str, Any]:
     entry = {
         "name": case.name,
         "source": case.source,
-        "shape": list(case.observation.y.shape),
+        "shape": list(case.observation.image_shape),
+        "observed_shape": list(case.observation.y.shape),
         "sigma": case.observation.sigma,
         "seed": case.seed,
         "nfe": posterior.nfe,
@@ -68,6 +75,8 @@ def measure(restored: Restored) -> dict[str, Any]:
         **figures(restored, None),
         "residual": residuals(restored),
     }
+    if restored.spline is not None:
+        entry["spline"] = quality(case, restored.spline)
     if case.observed is not None and restored.fill is not None:
         missing = ~case.observed
         fill = {"psnr": metrics.psnr(case.clean, restored.fill, missing)} if case.clean is not None else None
@@ -78,23 +87,24 @@ def measure(restored: Restored) -> dict[str, Any]:
 def figures(restored: Restored, where: Tensor | None) -> dict[str, Any]:
     """PSNR and SSIM against the clean picture on some pixels; null for what cannot be known."""
     clean, samples, best = restored.case.clean, restored.posterior.samples, restored.mmse
-
-    def both(picture: Tensor) -> dict[str, float | None]:
-        if clean is None:
-            return {"psnr": None, "ssim": None}
-        return {"psnr": metrics.psnr(clean, picture, where), "ssim": metrics.ssim(clean, picture, where)}
-
-    every = [both(sample) for sample in samples]
+    every = [quality(restored.case, sample, where) for sample in samples]
     ratio = metrics.mse_ratio(clean, samples, best, where) if clean is not None and best is not None else None
     return {
-        "mmse": both(best) if best is not None else None,
-        "posterior_mean": both(restored.posterior.mean),
+        "mmse": quality(restored.case, best, where) if best is not None else None,
+        "posterior_mean": quality(restored.case, restored.posterior.mean, where),
         "samples": {
             "psnr": [one["psnr"] for one in every] if clean is not None else None,
             "ssim": [one["ssim"] for one in every] if clean is not None else None,
             "mse_ratio": ratio,
         },
     }
+
+
+def quality(case: Case, picture: Tensor, where: Tensor | None = None) -> dict[str, float | None]:
+    """PSNR and SSIM of a picture; null if the clean one is not known."""
+    if case.clean is None:
+        return {"psnr": None, "ssim": None}
+    return {"psnr": metrics.psnr(case.clean, picture, where), "ssim": metrics.ssim(case.clean, picture, where)}
 
 
 def residuals(restored: Restored) -> dict[str, list[float]]:

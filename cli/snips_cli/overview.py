@@ -45,20 +45,33 @@ def summary_tiles(restored: Restored, entry: dict[str, Any]) -> list[Tile]:
     case, mean, std = restored.case, restored.posterior.mean, restored.posterior.std
     where, figures = scope(entry)
     tiles = [Tile(as_image(case.clean), "clean")] if case.clean is not None else []
-    if "hole" in entry:
-        noisy = f"{entry['hole']['share']:.0%} missing"
-    else:
-        noisy = decibels(metrics.psnr(case.clean, case.seen), "") if case.clean is not None else ""
-    tiles.append(Tile(as_image(case.seen), "observed", noisy))
+    tiles.append(observed_tile(restored, entry))
     if restored.mmse is not None:
         tiles.append(Tile(as_image(restored.mmse), "MMSE estimate", decibels(figures["mmse"]["psnr"], where)))
     if restored.fill is not None:
         fill = figures["fill"]["psnr"] if figures["fill"] else None
         tiles.append(Tile(as_image(restored.fill), "biharmonic fill", decibels(fill, where)))
+    if restored.spline is not None:
+        tiles.append(Tile(as_image(restored.spline), "smoothing spline", decibels(entry["spline"]["psnr"], where)))
     if len(restored.posterior.samples) > 1:
         tiles.append(Tile(as_image(mean), "mean of samples", decibels(figures["posterior_mean"]["psnr"], where)))
         tiles.append(Tile(heat_map(std), "std of samples", f"black 0, pale {pale(std):.2f}"))
     return tiles
+
+
+def observed_tile(restored: Restored, entry: dict[str, Any]) -> Tile:
+    """y, or what can be shown of it, and how much is missing."""
+    case, seen = restored.case, restored.case.seen
+    y, picture = case.observation.y, case.observation.image_shape
+    if "hole" in entry:
+        return Tile(as_image(seen), "observed", f"{entry['hole']['share']:.0%} missing")
+    if y.shape != seen.shape:
+        return Tile(as_image(seen), "observed, adjoint", f"{y.numel() / seen.numel():.0%} measured")
+    if seen.shape[1:] != picture[1:]:
+        return Tile(as_image(seen), "observed", f"{y.shape[2]} x {y.shape[1]}")
+    if case.clean is None or seen.shape != picture:
+        return Tile(as_image(seen), "observed")
+    return Tile(as_image(seen), "observed", decibels(metrics.psnr(case.clean, seen), ""))
 
 
 def sample_tiles(restored: Restored, entry: dict[str, Any]) -> list[Tile]:
@@ -112,8 +125,8 @@ def pale(std: Tensor) -> float:
 
 
 def draw(rows: Sequence[Sequence[Tile]], title: str, subtitle: str) -> Image.Image:
-    """Rows of tiles under a heading. All tiles' pictures are of one size."""
-    width, height = tile_size(rows[0][0].image)
+    """Rows of tiles under a heading. Pictures smaller than the largest are shown in its size."""
+    width, height = tile_size(max((tile.image for row in rows for tile in row), key=lambda image: image.width))
     heading, text = ImageFont.load_default(HEADING), ImageFont.load_default(TEXT)
     columns = max(map(len, rows))
     across = max(columns * (width + GAP) - GAP, int(max(heading.getlength(title), text.getlength(subtitle))) + 1)

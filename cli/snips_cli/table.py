@@ -45,6 +45,7 @@ def columns(entry: Mapping[str, Any]) -> dict[str, str]:
         "seconds": f"{entry['seconds']:.1f}",
         **psnrs(entry, "PSNR of"),
         "MSE ratio": number(entry["samples"]["mse_ratio"], 2),
+        "PSNR of spline": number((entry.get("spline") or {}).get("psnr"), 2),
         "hole PSNR of fill": number((hole.get("fill") or {}).get("psnr"), 2),
         **psnrs(hole, "hole PSNR of"),
         "residual std/σ0": number(average(residual["std_over_sigma"]), 3),

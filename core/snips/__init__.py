@@ -9,8 +9,17 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 _HOME = {
-    "snips.interfaces": ["MMSEDenoiser", "PosteriorSampler", "NoiseLevels", "Level", "State", "Operator"],
+    "snips.interfaces": [
+        "MMSEDenoiser",
+        "PosteriorSampler",
+        "NoiseLevels",
+        "Level",
+        "State",
+        "Operator",
+        "SpectralOperator",
+    ],
     "snips.observation": ["Observation", "Identity", "Mask"],
+    "snips.operators": ["Blur", "Downsample", "Grayscale", "Matrix", "WalshHadamard"],
     "snips.noise": ["Noise"],
     "snips.tweedie": ["score", "denoise"],
     "snips.engine": ["sample", "iterate", "Step"],
@@ -28,11 +37,15 @@ _MODULES = ("adapters", "analytic", "testing", "metrics", "errors")
 _NAMES = {name: module for module, names in _HOME.items() for name in names}
 
 __all__ = [
+    "Blur",
     "DenoiserCard",
+    "Downsample",
+    "Grayscale",
     "Identity",
     "Level",
     "MMSEDenoiser",
     "Mask",
+    "Matrix",
     "Noise",
     "NoiseLevels",
     "Observation",
@@ -43,11 +56,13 @@ __all__ = [
     "SamplerCard",
     "SnipsError",
     "SnipsWarning",
+    "SpectralOperator",
     "State",
     "Step",
     "TaskCard",
     "Trainable",
     "TrainableCard",
+    "WalshHadamard",
     "WeightsFile",
     "adapters",
     "analytic",
@@ -75,9 +90,10 @@ if TYPE_CHECKING:
     from snips.engine import Step, iterate, sample
     from snips.errors import SnipsError, SnipsWarning
     from snips.hookspecs import hookimpl
-    from snips.interfaces import Level, MMSEDenoiser, NoiseLevels, Operator, PosteriorSampler, State
+    from snips.interfaces import Level, MMSEDenoiser, NoiseLevels, Operator, PosteriorSampler, SpectralOperator, State
     from snips.noise import Noise
     from snips.observation import Identity, Mask, Observation
+    from snips.operators import Blur, Downsample, Grayscale, Matrix, WalshHadamard
     from snips.plugins import (
         denoisers,
         load_denoiser,

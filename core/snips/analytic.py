@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from snips.errors import InvalidValue
-from snips.interfaces import NoiseLevels, Operator
+from snips.interfaces import NoiseLevels, Operator, SpectralOperator
 from snips.observation import Observation
 
 ANY_LEVEL = NoiseLevels(0.0, math.inf)
@@ -27,6 +27,12 @@ def operator_matrix(operator: Operator, shape: Shape) -> Tensor:
     d = math.prod(shape)
     columns = operator.forward(torch.eye(d, dtype=torch.float64).reshape(d, *shape))
     return columns.flatten(1).T
+
+
+def seen(observation: Observation) -> Tensor:
+    """y (B, …) in float64 without what tells nothing of x: what lies outside the range of H, missing pixels for one."""
+    operator, y = observation.operator, observation.batch.double()
+    return operator.u(operator.ut(y)) if isinstance(operator, SpectralOperator) else y
 
 
 def power_law_spectrum(height: int, width: int, power: float, std: float) -> Tensor:
@@ -140,7 +146,7 @@ class GaussianMixturePrior:
         if len(observation.batch) != 1:
             raise InvalidValue(f"the posterior is that of one picture, not of {len(observation.batch)}")
         h = operator_matrix(observation.operator, self.shape)
-        y = observation.operator.forward(observation.operator.adjoint(observation.batch)).double().flatten()
+        y = seen(observation).flatten()
         σ0 = observation.sigma
         means, covs, logs = [], [], []
         for weight, mean, cov in zip(self.weights, self.means, self.covs, strict=True):

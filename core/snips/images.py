@@ -45,6 +45,26 @@ def read_picture(path: str | Path) -> Picture:
     return _as_picture(values, path)
 
 
+def read_values(path: str | Path) -> Picture:
+    """What was measured where it is no picture: an .npy of (m,), (C, m) or (C, h, w) values, as float32 (C, h, w).
+
+    Raises ImageError for a file that is missing, broken or empty, or that holds NaN, infinity or anything else.
+    """
+    path = Path(path)
+    if not path.is_file() or path.suffix.lower() != ".npy":
+        raise ImageError(f"{path}: {'measured values are read from .npy' if path.is_file() else 'no such file'}")
+    try:
+        values = np.load(path, allow_pickle=False)
+    except (OSError, ValueError, EOFError) as error:
+        raise ImageError(f"{path}: cannot be read ({str(error).splitlines()[0]})") from error
+    if values.ndim not in (1, 2, 3) or values.size == 0 or not np.issubdtype(values.dtype, np.floating):
+        raise ImageError(f"{path}: measured values are floats (m,), (C, m) or (C, h, w), not {values.shape}")
+    if not np.isfinite(values).all():
+        raise ImageError(f"{path}: {np.count_nonzero(~np.isfinite(values))} values are NaN or infinite")
+    wanted = {1: (1, 1, -1), 2: (len(values), 1, -1), 3: values.shape}[values.ndim]
+    return np.ascontiguousarray(values.reshape(wanted), dtype=np.float32)
+
+
 def write_png(path: str | Path, picture: Tensor | NDArray[np.floating]) -> None:
     """Write (C, H, W) or (H, W) as an 8-bit PNG; for display only, what lies outside [0, 1] is clipped.
 

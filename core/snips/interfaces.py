@@ -127,3 +127,33 @@ class Operator(Protocol):
     def to(self, device: torch.device) -> Self:
         """The same operator with its tensors on `device`."""
         ...
+
+
+@runtime_checkable
+class SpectralOperator(Operator, Protocol):
+    """A linear map with its singular value decomposition H = U S Vᵀ, in terms of its own: no dense matrix.
+
+    Coordinates are float tensors (B, C, H, W) of the picture's own shape: the columns of V are an orthonormal basis of
+    all pictures, those that H does not see among them (s = 0). What y holds outside the range of H is dropped.
+    """
+
+    @property
+    def singular_values(self) -> Tensor:
+        """s ≥ 0, one a coordinate, broadcastable to the picture's shape (C, H, W); 0 where H sees nothing."""
+        ...
+
+    def vt(self, x: Tensor) -> Tensor:
+        """Vᵀ x: the coordinates of pictures."""
+        ...
+
+    def v(self, c: Tensor) -> Tensor:
+        """V c: the pictures of coordinates, the inverse of `vt`."""
+        ...
+
+    def ut(self, y: Tensor) -> Tensor:
+        """Uᵀ y: the coordinates of observations, 0 where s = 0."""
+        ...
+
+    def u(self, c: Tensor) -> Tensor:
+        """U c, of y's shape; coordinates with s = 0 do not count."""
+        ...

@@ -20,11 +20,14 @@ from snips.interfaces import Operator
 class Identity:
     """H x = x: plain denoising."""
 
+    @property
+    def singular_values(self) -> Tensor:
+        return torch.ones(1, 1, 1)
+
     def forward(self, x: Tensor) -> Tensor:
         return x
 
-    def adjoint(self, y: Tensor) -> Tensor:
-        return y
+    adjoint = vt = v = ut = u = forward
 
     def to(self, device: torch.device) -> Self:
         return self
@@ -53,7 +56,16 @@ class Mask:
     def forward(self, x: Tensor) -> Tensor:
         return torch.where(self.mask, x, 0)
 
-    adjoint = forward
+    adjoint = ut = u = forward
+
+    @property
+    def singular_values(self) -> Tensor:
+        return self.mask.double()
+
+    def vt(self, x: Tensor) -> Tensor:
+        return x
+
+    v = vt
 
     def to(self, device: torch.device) -> Self:
         return type(self)(self.mask.to(device)) if self.mask.device != device else self

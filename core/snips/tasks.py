@@ -18,7 +18,11 @@ Shape = tuple[int, int, int]
 
 @runtime_checkable
 class Task(Protocol):
-    """Makes the operator for a picture."""
+    """Makes the operator for a picture.
+
+    Where y has another shape than the picture, a task also says `picture_shape(observed: Shape) -> Shape`, the shape
+    of the picture sought given y's. Where y is no picture at all, it has `measurements = True`.
+    """
 
     def operator(self, shape: Shape, seed: int) -> Operator:
         """H for pictures of this shape (C, H, W); what is random about it depends on the seed alone."""
@@ -54,6 +58,12 @@ class Inpaint:
 
         _, height, width = shape
         return Mask(parse_mask(self.mask)(height, width, seed))
+
+
+def picture_shape(task: Task, observed: Shape) -> Shape:
+    """The shape of the picture that y of this shape was made from: y's own, unless the task says otherwise."""
+    of = getattr(task, "picture_shape", None)
+    return of(observed) if of else observed
 
 
 def simulate(clean: Tensor, operator: Operator, sigma: float, seed: int) -> Observation:

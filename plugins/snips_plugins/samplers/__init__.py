@@ -10,6 +10,9 @@ from snips.hookspecs import Register, hookimpl
 if TYPE_CHECKING:
     from snips.interfaces import PosteriorSampler
 
+LINEAR = ("inpaint", "deblur", "superres", "colorize", "compressive", "linear")
+"""Tasks of a sampler that knows what to do with any operator that has an SVD."""
+
 REVERSE_SDE = SamplerCard(
     name="reverse-sde",
     summary="the reverse diffusion started at y: denoising in 5 to 20 denoiser calls, asymptotically exact",
@@ -26,16 +29,17 @@ REVERSE_SDE = SamplerCard(
 
 NOISE_SPLIT = SamplerCard(
     name="noise-split",
-    summary="inpainting by Langevin dynamics, then reverse diffusion: 20 to 50 denoiser calls, asymptotically exact",
+    summary="any linear operator by Langevin dynamics, then reverse diffusion: 20 to 50 calls, asymptotically exact",
     licence="MIT",
     citation="Leimkuhler, Matthews: Rational Construction of Stochastic Numerical Methods for Molecular Sampling, 2013",
-    tasks=("inpaint",),
+    tasks=LINEAR,
     options=(
         Option("steps", int, 30, "denoiser calls a sample"),
         Option("path", str, "noised", "how the annealing treats what was observed", ("noised", "pinned")),
-        Option("anneal", int, None, "of these, from .4 down to σ0"),
-        Option("correct", int, None, "of these, at σ0"),
-        Option("descend", int, None, "of these, from σ0 down to 0"),
+        Option("anneal", int, None, "of these, from .4 down to ρ"),
+        Option("correct", int, None, "of these, at ρ"),
+        Option("descend", int, None, "of these, from ρ down to 0"),
+        Option("rho", float, None, "ρ, where the noise splits; default: σ0/‖H‖, or the denoiser's largest"),
     ),
 )
 

@@ -1,14 +1,17 @@
 """Split the noise: sample z = x + ρ n₁ given y by Langevin dynamics at one level, then denoise z by the reverse SDE.
 
 For y = H x + σ0 n and any ρ ≤ σ0/‖H‖ there is a z with y = H z + n₂, Cov n₂ = σ0² I − ρ² H Hᵀ, and given z, x does not
-depend on y. For inpainting at ρ = σ0 this pins z = y on the observed pixels M, and the missing ones R move in the exact
-score s(z, σ0) alone: no likelihood term, no gradient through the denoiser. In three parts:
+depend on y. So z moves in the exact posterior ∇ log p(z | y) = s(z, ρ) + Hᵀ (σ0² I − ρ² H Hᵀ)⁻¹ (y − H z), with no
+gradient through the denoiser. At ρ = σ0/‖H‖ what H passes on best is pinned, z = y/‖H‖; for inpainting that is all that
+is observed, and the rest moves in the score alone. In three parts:
 
-anneal: from a classical fill plus noise down to σ0. The noised path brings the observed pixels to each level,
-    z_M = y + √(t² − σ0²) n, so that the denoiser sees noise of one level everywhere, and draws z_R twice a level. The
-    pinned path keeps z_M = y at every level, which is the posterior under observation noise t.
-correct: underdamped Langevin dynamics at σ0, by the BAOAB splitting of Leimkuhler and Matthews (2013) with its kicks
-    fused to one denoiser call a step. With the number of these steps the sampler becomes exact.
+anneal: from a classical estimate plus noise down to ρ. The noised path brings what is observed to each level t by
+    noise of its own, so that the denoiser sees noise of one level everywhere, and draws z twice a level. The pinned
+    path keeps y at every level, which is the posterior under observation noise t σ0/ρ.
+correct: underdamped Langevin dynamics at ρ, by the BAOAB splitting of Leimkuhler and Matthews (2013) with its kicks
+    fused to one denoiser call a step. In the coordinates of H = U S Vᵀ the likelihood is as stiff as 1/(1 − q),
+    q = ρ² s²/σ0², and so is the mass: what is known well is no slower, and no less stable, than the rest.
+    With the number of these steps the sampler becomes exact.
 descend: 2M* from z to x.
 """
 
@@ -23,13 +26,13 @@ from typing import Any, Literal, NamedTuple
 import torch
 from torch import Tensor
 
-from snips.classical import biharmonic_fill
 from snips.errors import InvalidValue, UnsupportedOperator
 from snips.interfaces import Level, MMSEDenoiser, NoiseLevels
 from snips.noise import Noise
-from snips.observation import Mask, Observation
+from snips.observation import Identity, Observation
 from snips.tweedie import levels_like, score
 from snips_plugins.samplers.reverse_sde import SDELevel, reverse_step, two_m_star
+from snips_plugins.samplers.spectral import Split, split_level, starting_picture
 
 START = 0.4
 """First level of the annealing: about the spread of pictures in [0, 1]."""
@@ -40,9 +43,10 @@ C, G = 1.8, 0.54
 
 @dataclass(frozen=True)
 class NoisedLevel(Level):
-    """A step of the noised path from level s = σ to `target` = t; t = s draws z_R again at the same level."""
+    """A step of the noised path from level s = σ to `target` = t; t = s draws z again at the same level."""
 
     target: float = 0.0
+    rho: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -51,20 +55,23 @@ class MoveLevel(Level):
 
     step: float = 0.0
     kick: float = 0.0
+    rho: float = 0.0
 
 
 class SplitState(NamedTuple):
     x: Tensor
-    """z, then the diffusion's state from level σ0 down."""
+    """z, then the diffusion's state from level ρ down."""
     v: Tensor
+    """Velocity in the coordinates of H, in units of its own spread."""
     d: Tensor
 
 
 @dataclass(frozen=True)
 class NoiseSplit:
-    """Inpainting in `steps` denoiser calls, split by a rule, or as anneal + correct + descend say.
+    """Any linear operator in `steps` denoiser calls, split by a rule, or as anneal + correct + descend say.
 
-    path: "noised" or "pinned". Raises InvalidValue for a split that cannot be.
+    path: "noised" or "pinned". rho: ρ, by default σ0/‖H‖, as far as the denoiser reaches. Raises InvalidValue for a
+    split that cannot be.
     """
 
     steps: int = 30
@@ -72,6 +79,7 @@ class NoiseSplit:
     anneal: int | None = None
     correct: int | None = None
     descend: int | None = None
+    rho: float | None = None
 
     def __post_init__(self) -> None:
         by_hand = (self.anneal, self.correct, self.descend)
@@ -97,25 +105,24 @@ class NoiseSplit:
         return anneal, rest - anneal, descend
 
     def plan(self, observation: Observation, levels: NoiseLevels) -> list[Level]:
-        """All steps. Raises UnsupportedOperator unless the operator is a Mask."""
-        if not isinstance(observation.operator, Mask):
-            name = type(observation.operator).__name__
-            raise UnsupportedOperator(f"noise-split inpaints; {name} needs reverse-sde (Identity)")
-        σ0, (anneal, correct, descend) = observation.sigma, self.parts
-        start = max(min(START, levels.high), σ0)
-        down = two_m_star(σ0, descend, levels.low)
+        """All steps. Raises UnsupportedOperator for Identity and without an SVD, InvalidValue for too large a ρ."""
+        if isinstance(observation.operator, Identity):
+            raise UnsupportedOperator("noise-split has nothing to split when all is observed; reverse-sde denoises")
+        ρ, (anneal, correct, descend) = split_level(observation, levels, self.rho, "noise-split"), self.parts
+        start = max(min(START, levels.high), ρ)
+        down = two_m_star(ρ, descend, levels.low)
         if self.path == "noised":
-            return [*noised_path(start, σ0, anneal), *moves([σ0] * correct), *down]
-        pinned = [start * (σ0 / start) ** (i / anneal) for i in range(anneal)]
-        return [*moves(pinned + [σ0] * correct), *down]
+            return [*noised_path(start, ρ, anneal), *moves([ρ] * correct, ρ), *down]
+        pinned = [start * (ρ / start) ** (i / anneal) for i in range(anneal)]
+        return [*moves(pinned + [ρ] * correct, ρ), *down]
 
-    def init(self, observation: Observation, plan: Sequence[Level], noise: Noise) -> SplitState:
-        R, t, σ0 = missing(observation), plan[0].sigma, observation.sigma
-        z = noise.normal()
-        filled = biharmonic_fill(observation.y, ~R)
-        noised = math.sqrt(max(t**2 - σ0**2, 0)) if isinstance(plan[0], NoisedLevel) else 0.0
-        x = filled + torch.where(R, t, noised) * z
-        return SplitState(x, R * noise.normal(), torch.zeros_like(x))
+    def init(self, observation: Observation, plan: Sequence[Any], noise: Noise) -> SplitState:
+        first = plan[0]
+        split = Split.of(observation, first.rho)
+        x = split.draw(
+            starting_picture(observation), first.sigma, 0.0, noise.normal(), noised=isinstance(first, NoisedLevel)
+        )
+        return SplitState(x, noise.normal(), torch.zeros_like(x))
 
     def step(
         self, state: Any, level: Any, denoiser: MMSEDenoiser, observation: Observation, noise: Noise
@@ -130,43 +137,36 @@ class NoiseSplit:
         return SplitState(x, v, d)
 
 
-def noised_path(start: float, σ0: float, calls: int) -> list[Level]:
-    """Levels from `start` to σ0, two calls each; of an odd number of calls the first level has one."""
+def noised_path(start: float, ρ: float, calls: int) -> list[Level]:
+    """Levels from `start` to ρ, two calls each; of an odd number of calls the first level has one."""
     count = max((calls + 1) // 2, 1)
-    σ = [start * (σ0 / start) ** (i / count) for i in range(count + 1)]
-    steps: list[Level] = [NoisedLevel(s, target=target) for s, t in pairwise(σ) for target in (s, t)]
+    σ = [start * (ρ / start) ** (i / count) for i in range(count + 1)]
+    steps: list[Level] = [NoisedLevel(s, target=target, rho=ρ) for s, t in pairwise(σ) for target in (s, t)]
     return steps[len(steps) - calls :]
 
 
-def moves(t: list[float]) -> list[Level]:
+def moves(t: list[float], ρ: float) -> list[Level]:
     """BAOAB steps at these levels, the closing kick of each fused with the opening one of the next."""
     h = [C * t_i for t_i in t]
     kicks = [h[0] / 2, *((a + b) / 2 for a, b in pairwise(h))]
-    return [MoveLevel(t_i, step=h_i, kick=k_i) for t_i, h_i, k_i in zip(t, h, kicks, strict=True)]
-
-
-def missing(observation: Observation) -> Tensor:
-    """R, True where nothing was observed."""
-    operator = observation.operator
-    assert isinstance(operator, Mask)
-    return ~operator.mask
+    return [MoveLevel(t_i, step=h_i, kick=k_i, rho=ρ) for t_i, h_i, k_i in zip(t, h, kicks, strict=True)]
 
 
 def noised_step(
     x: Tensor, level: NoisedLevel, denoiser: MMSEDenoiser, observation: Observation, noise: Noise
 ) -> Tensor:
-    s, t, σ0, z = level.sigma, level.target, observation.sigma, noise.normal()
-    D, r = denoiser.denoise(x, levels_like(x, s)), (t / s) ** 2
-    x_R = D + s * z if t == s else r * x + (1 - r) * D + t * math.sqrt(1 - r) * z
-    x_M = observation.y + math.sqrt(max(t**2 - σ0**2, 0)) * z
-    return torch.where(missing(observation), x_R, x_M)
+    s, t = level.sigma, level.target
+    D, r = denoiser.denoise(x, levels_like(x, s)), 0.0 if t == s else (t / s) ** 2
+    return Split.of(observation, level.rho).draw(r * x + (1 - r) * D, t, r, noise.normal())
 
 
 def baoab_step(
     x: Tensor, v: Tensor, level: MoveLevel, denoiser: MMSEDenoiser, observation: Observation, noise: Noise
 ) -> tuple[Tensor, Tensor]:
-    R, h, z = missing(observation), level.step, noise.normal()
-    v = v + level.kick * R * score(denoiser, x, level.sigma)
-    x = x + h / 2 * v
-    v = math.exp(-G) * v + math.sqrt(1 - math.exp(-2 * G)) * R * z
-    return x + h / 2 * v, v
+    split = Split.of(observation, level.rho)
+    vt, free, h = split.operator.vt, split.free, level.step
+    c, force = vt(x), vt(score(denoiser, x, level.sigma))
+    v = v + level.kick * (free * force + split.pull(c, level.sigma))
+    c = c + h / 2 * free * v
+    v = math.exp(-G) * v + math.sqrt(1 - math.exp(-2 * G)) * noise.normal()
+    return split.operator.v(c + h / 2 * free * v), v
