@@ -22,10 +22,7 @@ check: $(VENV)/ready         ## formatting, lint, types
 	$(BIN)/mypy
 
 bench: $(VENV)/ready         ## distance from known posteriors, cost of the engine
-	$(BIN)/snips bench truth --sampler langevin -s preset=celeba
-	$(BIN)/snips bench truth --sampler langevin -s preset=quick
-	$(BIN)/snips bench truth --sampler reverse-sde -s steps=10
-	$(BIN)/snips bench truth --sampler noise-split -s steps=30
+	$(BIN)/snips bench truth
 	$(BIN)/snips bench engine
 
 clean:

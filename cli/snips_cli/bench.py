@@ -9,9 +9,7 @@ import click
 from snips_cli.bench_priors import bench_priors
 from snips_cli.bench_psnr import bench_psnr
 from snips_cli.bench_range import bench_range
-from snips_cli.options import key_values
-
-FIELD = (1, 16, 16)
+from snips_cli.bench_truth import bench_truth
 
 
 @click.group()
@@ -22,44 +20,7 @@ def bench() -> None:
 bench.add_command(bench_priors)
 bench.add_command(bench_psnr)
 bench.add_command(bench_range)
-
-
-@bench.command()
-@click.option("--sampler", default="langevin", show_default=True)
-@click.option("-s", "sampler_options", multiple=True, callback=key_values, metavar="KEY=VALUE", help="For the sampler.")
-@click.option("--seed", default=0, show_default=True, help="Of the picture and its noise.")
-def truth(sampler: str, sampler_options: dict[str, str], seed: int) -> None:
-    """Distance from the exact posterior of a 16×16 Gaussian field of spectrum |k|^-2.
-
-    Mean and covariance of the sampler are propagated exactly: the figures have no Monte-Carlo error. relW2 is the
-    Wasserstein-2 distance over the posterior's total standard deviation.
-    """
-    import torch
-    from rich.console import Console
-    from rich.table import Table
-
-    import snips
-    from snips.errors import UnsupportedOperator
-    from snips.truth import relative_w2
-
-    prior = snips.analytic.GaussianPrior.power_law(FIELD)
-    generator = torch.Generator().manual_seed(seed)
-    x = prior.draw(1, generator)[0]
-    z = torch.randn(FIELD, dtype=torch.float64, generator=generator)
-    half = torch.rand(16, 16, generator=generator) < 0.5
-    box = torch.ones(16, 16, dtype=torch.bool)
-    box[4:12, 4:12] = False
-    cases: list[tuple[str, float, Any]] = [("denoise", s, snips.Identity()) for s in (0.1, 0.203, 0.606, 1.0)]
-    cases += [("inpaint, 50% missing", 0.1, snips.Mask(half)), ("inpaint, 8×8 box", 0.1, snips.Mask(box))]
-    table = Table("task", "σ0", "NFE", "relW2", title=f"{sampler} {sampler_options or ''}")
-    loaded = snips.load_sampler(sampler, **sampler_options)
-    for task, sigma, operator in cases:
-        try:
-            distance, nfe = relative_w2(loaded, snips.Observation(x + sigma * z, sigma, operator), prior)
-        except UnsupportedOperator:
-            continue
-        table.add_row(task, f"{sigma:g}", str(nfe), f"{distance:.3f}")
-    Console().print(table)
+bench.add_command(bench_truth)
 
 
 @bench.command()

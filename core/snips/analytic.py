@@ -19,6 +19,10 @@ from snips.interfaces import NoiseLevels, Operator, SpectralOperator
 from snips.observation import Observation
 
 ANY_LEVEL = NoiseLevels(0.0, math.inf)
+
+AT_ONCE = 2**20
+"""Values of (rows, components, d) that a mixture works on at once: small enough to stay near the processor."""
+
 Shape = Sequence[int]
 
 
@@ -49,7 +53,10 @@ def power_law_spectrum(height: int, width: int, power: float, std: float) -> Ten
 
 @dataclass(frozen=True, eq=False)
 class GaussianMixture:
-    """A known posterior: weights (K,), means (K, d) and covariances (K, d, d) of pictures (C, H, W)."""
+    """A known posterior: weights (K,), means (K, d) and covariances of pictures (C, H, W).
+
+    The covariances are (K, d, d), or (1, d, d) if all components share one.
+    """
 
     weights: Tensor
     means: Tensor
@@ -65,9 +72,8 @@ class GaussianMixture:
     def cov(self) -> Tensor:
         """(d, d): within the components, and between them."""
         apart = self.means - self.weights @ self.means
-        return torch.einsum("k,kij->ij", self.weights, self.covs) + torch.einsum(
-            "k,ki,kj->ij", self.weights, apart, apart
-        )
+        within = self.covs[0] if len(self.covs) == 1 else torch.einsum("k,kij->ij", self.weights, self.covs)
+        return within + torch.einsum("k,ki,kj->ij", self.weights, apart, apart)
 
     @property
     def std(self) -> Tensor:
@@ -77,11 +83,13 @@ class GaussianMixture:
 
     def draw(self, count: int, generator: torch.Generator | None = None) -> Tensor:
         """Exact draws (count, C, H, W)."""
-        roots = torch.stack([matrix_root(cov) for cov in self.covs])
         k = torch.multinomial(self.weights, count, replacement=True, generator=generator)
         z = torch.randn(count, self.means.shape[1], dtype=torch.float64, generator=generator)
-        x = self.means[k] + torch.einsum("bij,bj->bi", roots[k], z)
-        return x.reshape(count, *self.shape)
+        if len(self.covs) == 1:
+            return (self.means[k] + z @ matrix_root(self.covs[0])).reshape(count, *self.shape)
+        for component, cov in enumerate(self.covs):
+            z[k == component] @= matrix_root(cov)
+        return (self.means[k] + z).reshape(count, *self.shape)
 
 
 def matrix_root(cov: Tensor) -> Tensor:
@@ -97,7 +105,7 @@ class GaussianMixturePrior:
     Args:
         weights: (K,), positive; normalised here.
         means: (K, C, H, W).
-        covs: (d, d) for all components or (K, d, d), symmetric positive semi-definite, d = C·H·W.
+        covs: (d, d) for all components (much the faster) or (K, d, d), symmetric positive semi-definite, d = C·H·W.
 
     Raises InvalidValue for shapes that do not fit and covariances that are none.
     """
@@ -113,7 +121,7 @@ class GaussianMixturePrior:
         d = self.means.shape[1]
         if covs.shape not in ((d, d), (count, d, d)) or weights.shape != (count,):
             raise InvalidValue(f"{count} means of {d} values need weights ({count},) and covs ({d}, {d}), one or each")
-        self.covs = covs.double().expand(count, d, d)
+        self.covs = covs.double().reshape(-1, d, d)
         self.weights = weights.double() / weights.double().sum()
         if not bool((self.weights > 0).all()):
             raise InvalidValue("weights of a mixture must be positive")
@@ -129,12 +137,33 @@ class GaussianMixturePrior:
         if x.shape[1:] != self.shape:
             raise InvalidValue(f"this prior is of pictures {tuple(self.shape)}, not {tuple(x.shape[1:])}")
         self._to(x.device)
-        flat = x.double().flatten(1)
-        noisy = self.values + sigma.double().square()[:, None, None]  # (B, K, d)
-        z = torch.einsum("kji,bkj->bki", self.vectors, flat[:, None] - self.means)
+        rows = max(AT_ONCE // self.means.numel(), 1)
+        parts = zip(x.double().flatten(1).split(rows), sigma.double().split(rows), strict=True)
+        return torch.cat([self._mean(flat, σ) for flat, σ in parts]).reshape(x.shape).to(x)
+
+    def _mean(self, x: Tensor, σ: Tensor) -> Tensor:
+        """(B, d) of x (B, d)."""
+        z, noisy, r = self._seen(x, σ)
+        V = self.vectors
+        parts = r[..., None] * (torch.einsum("kji,kj->ki", V, self.means) + self.values / noisy * z)  # (B, K, d), in V
+        if len(V) == 1:
+            together: Tensor = parts.sum(1) @ V[0].T
+            return together
+        return torch.einsum("kij,bkj->bi", V, parts)
+
+    def responsibilities(self, x: Tensor, sigma: Tensor) -> Tensor:
+        """r (B, K): the probability of each component given x at level σ (B,); σ = 0 for clean pictures."""
+        return self._seen(x.double().flatten(1), sigma.double())[2]
+
+    def _seen(self, x: Tensor, σ: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Of x (B, d): x − μ_k and its variances along the eigenvectors of Σ_k, (B, K, d) and (B, K or 1, d), and r."""
+        noisy = self.values + σ.square()[:, None, None]
+        if len(self.vectors) == 1:
+            z = (x @ self.vectors[0])[:, None] - self.means @ self.vectors[0]
+        else:
+            z = torch.einsum("kji,bkj->bki", self.vectors, x[:, None] - self.means)
         log_r = self.weights.log() - 0.5 * (z.square() / noisy + noisy.log()).sum(-1)
-        means = self.means + torch.einsum("kij,bkj->bki", self.vectors, self.values / noisy * z)
-        return torch.einsum("bk,bki->bi", log_r.softmax(-1), means).reshape(x.shape).to(x)
+        return z, noisy, log_r.softmax(-1)
 
     def _to(self, device: torch.device) -> None:
         if self.means.device != device:
@@ -148,18 +177,20 @@ class GaussianMixturePrior:
         h = operator_matrix(observation.operator, self.shape)
         y = seen(observation).flatten()
         σ0 = observation.sigma
-        means, covs, logs = [], [], []
-        for weight, mean, cov in zip(self.weights, self.means, self.covs, strict=True):
-            s = h @ cov @ h.T + σ0**2 * torch.eye(len(h), dtype=torch.float64)
-            root = torch.linalg.cholesky(s)
+        covs, gains, roots = [], [], []
+        for cov in self.covs:
+            root = torch.linalg.cholesky(h @ cov @ h.T + σ0**2 * torch.eye(len(h), dtype=torch.float64))
             gain = torch.cholesky_solve(h @ cov, root).T
-            surprise = y - h @ mean
-            means.append(mean + gain @ surprise)
-            covs.append(cov - gain @ h @ cov)
-            whitened = torch.linalg.solve_triangular(root, surprise[:, None], upper=False)
-            logs.append(weight.log() - 0.5 * whitened.square().sum() - root.diagonal().log().sum())
-        covs = [(c + c.T) / 2 for c in covs]
-        return GaussianMixture(torch.stack(logs).softmax(0), torch.stack(means), torch.stack(covs), self.shape)
+            c = cov - gain @ h @ cov
+            covs.append((c + c.T) / 2)
+            gains.append(gain)
+            roots.append(root)
+        surprise = y - self.means @ h.T
+        gain, root = torch.stack(gains), torch.stack(roots)
+        means = self.means + torch.einsum("kij,kj->ki", gain.expand(len(surprise), -1, -1), surprise)
+        whitened = torch.linalg.solve_triangular(root, surprise[..., None], upper=False)[..., 0]
+        logs = self.weights.log() - 0.5 * whitened.square().sum(-1) - root.diagonal(dim1=1, dim2=2).log().sum(-1)
+        return GaussianMixture(logs.softmax(0), means, torch.stack(covs), self.shape)
 
     def draw(self, count: int, generator: torch.Generator | None = None) -> Tensor:
         """Draws (count, C, H, W) from the prior."""

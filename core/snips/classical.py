@@ -26,7 +26,7 @@ def biharmonic_fill(y: Tensor, mask: Tensor) -> Tensor:
     Returns:
         A tensor like y, its observed pixels untouched. A channel with nothing observed becomes 0.5.
     """
-    unique, inverse = torch.unique_consecutive(torch.where(mask, y, 0), dim=0, return_inverse=True)
+    unique, inverse = torch.unique(torch.where(mask, y, 0), dim=0, return_inverse=True)
     hidden = ~mask.expand(y.shape[1:]).cpu().numpy()
     pictures = unique.double().cpu().numpy()
     filled = np.full_like(pictures, 0.5)

@@ -33,6 +33,10 @@ class UnsupportedOperator(InvalidValue):
     """The sampler cannot handle this observation operator."""
 
 
+class NotAffine(SnipsError):
+    """The law of what a sampler returns cannot be propagated exactly: one of its steps is not affine."""
+
+
 class UnknownName(SnipsError, LookupError):
     """No denoiser, sampler or task of this name."""
 

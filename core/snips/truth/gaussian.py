@@ -1,4 +1,4 @@
-"""How far a sampler is from a posterior that is known exactly.
+"""How far a sampler is from a Gaussian posterior, exactly.
 
 For a Gaussian prior the denoiser is affine, and so is every step of a sampler whose steps are: the mean and covariance
 of what it returns can be propagated exactly, with no Monte-Carlo error.
@@ -13,9 +13,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from snips.analytic import GaussianPrior, matrix_root
+from snips.analytic import GaussianPrior
+from snips.errors import NotAffine
 from snips.interfaces import PosteriorSampler
 from snips.observation import Observation
+from snips.truth.distances import wasserstein
 
 
 class _Given:
@@ -30,16 +32,21 @@ class _Given:
         self.count += 1
         return self.draws.get(self.count - 1, self.zeros)
 
+    def __getattr__(self, name: str) -> Any:
+        raise NotAffine(f"the sampler uses noise.{name}, and only noise.normal can be propagated")
+
 
 def propagate(sampler: PosteriorSampler, observation: Observation, prior: GaussianPrior) -> tuple[Tensor, Tensor, int]:
     """Mean (d,) and covariance (d, d) of the sampler's samples for one observed picture, and its NFE.
 
-    The sampler's `init` and `step` must be affine in the state and in the noise, with no other randomness.
+    The sampler's `init` and `step` must be affine in the state and in the noise, with no other randomness, and rows
+    independent. Raises NotAffine where they are not: every step is tried on one random state more.
     """
     plan = sampler.plan(observation, prior.noise_levels)
     shape = prior.shape
     d = math.prod(shape)
     eye = torch.eye(d, dtype=torch.float64)
+    generator = torch.Generator().manual_seed(0)
     state_type: Any = None
 
     def rows(count: int) -> Observation:
@@ -47,20 +54,25 @@ def propagate(sampler: PosteriorSampler, observation: Observation, prior: Gaussi
 
     def affine(apply: Callable[[Tensor | None, int, Any], Any], width: int) -> tuple[Tensor, Tensor, Tensor]:
         """f(u) = A u + b + B z for u of `width` values: A, b, and B Bᵀ."""
-        given = _Given(width + 1, shape)
-        inputs = torch.cat([torch.zeros(1, width, dtype=torch.float64), torch.eye(width, dtype=torch.float64)])
-        out = apply(inputs, width + 1, given)
-        b, a = out[0], (out[1:] - out[0]).T
+        given = _Given(width + 2, shape)
+        trial = torch.randn(1, width, dtype=torch.float64, generator=generator)
+        origin, axes = torch.zeros(1, width, dtype=torch.float64), torch.eye(width, dtype=torch.float64)
+        out = apply(torch.cat([origin, axes, trial]), width + 2, given)
+        b, a = out[0], (out[1:-1] - out[0]).T
+        require_affine(out[-1], a @ trial[0] + b)
         spread = torch.zeros(len(b), len(b), dtype=torch.float64)
         for draw in range(given.count):
-            noisy = apply(
-                torch.zeros(d, width, dtype=torch.float64), d, _Given(d, shape, {draw: eye.reshape(d, *shape)})
-            )
-            part = (noisy - b).T
+            kick = torch.cat([eye, torch.randn(1, d, dtype=torch.float64, generator=generator)])
+            noise = _Given(d + 1, shape, {draw: kick.reshape(-1, *shape)})
+            out = apply(torch.zeros(d + 1, width, dtype=torch.float64), d + 1, noise)
+            part = (out[:-1] - b).T
+            require_affine(out[-1], part @ kick[-1] + b)
             spread += part @ part.T
         return a, b, spread
 
     def flat(state: Any) -> Tensor:
+        if any(field.shape[1:] != shape for field in state):
+            raise NotAffine("the sampler's state is not made of pictures")
         return torch.cat([field.flatten(1) for field in state], 1)
 
     def start(_: Tensor | None, count: int, noise: Any) -> Tensor:
@@ -82,12 +94,9 @@ def propagate(sampler: PosteriorSampler, observation: Observation, prior: Gaussi
     return mean[:d], cov[:d, :d], sum(level.nfe for level in plan)
 
 
-def wasserstein(mean: Tensor, cov: Tensor, other_mean: Tensor, other_cov: Tensor) -> float:
-    """The Wasserstein-2 distance of two Gaussians (Dowson and Landau 1982)."""
-    root = matrix_root(other_cov)
-    cross = torch.linalg.eigvalsh(root @ cov @ root).clamp_min(0).sqrt().sum()
-    squared = (mean - other_mean).square().sum() + cov.trace() + other_cov.trace() - 2 * cross
-    return math.sqrt(max(float(squared), 0.0))
+def require_affine(seen: Tensor, expected: Tensor) -> None:
+    if not torch.allclose(seen, expected, rtol=1e-4, atol=1e-4 * float(1 + expected.abs().max())):
+        raise NotAffine("a step of this sampler is not affine in its state or noise, or its rows depend on each other")
 
 
 def relative_w2(sampler: PosteriorSampler, observation: Observation, prior: GaussianPrior) -> tuple[float, int]:
