@@ -2,25 +2,27 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from click.testing import CliRunner
 from safetensors.torch import save_file
+from skimage import data
 
 pytest.importorskip("timm", reason="the extra timm is not installed")
 
 import snips
 from oracle import picture
 from snips.errors import InvalidValue, MissingExtra, MissingWeights, OptionError, UnknownName, WeightsError
-from snips_plugins.timm.denoiser import metadata
+from snips_cli.main import main
+from snips_plugins.timm.denoiser import timm_trainable
 from snips_plugins.timm.network import SIGMA_DATA, TimmUNet, build
 
-SMALL = {"backbone": "mobilenetv3_small_050", "width": 8}
+CHANNELS = {1: "gray", 3: "colour"}
+SMALL: dict[str, Any] = {"backbone": "mobilenetv3_small_050", "width": 8}
 
 
 def shaken(**options: Any) -> TimmUNet:
@@ -32,14 +34,19 @@ def shaken(**options: Any) -> TimmUNet:
 
 
 def saved(network: TimmUNet, path: Path, **other: str) -> Path:
-    said = {k: v for k, v in (metadata(network, SMALL["backbone"]) | other).items() if v}
-    save_file({name: tensor.contiguous() for name, tensor in network.state_dict().items()}, path, said)
+    return written(network.state_dict(), path, **({"channels": CHANNELS[network.channels]} | other))
+
+
+def written(state: dict[str, torch.Tensor], path: Path, **other: str) -> Path:
+    """A file as `snips train` writes it, but for what else is said."""
+    said = {**timm_trainable(**SMALL).metadata, "sigma": "0.01 1.0"} | other
+    save_file({k: v.contiguous() for k, v in state.items()}, path, {k: v for k, v in said.items() if v})
     return path
 
 
 @pytest.mark.parametrize("channels", [1, 3])
 def test_untrained_it_is_the_best_affine_denoiser_of_a_pixel(channels: int) -> None:
-    denoiser = snips.load_denoiser("timm", untrained=True, channels=channels, **SMALL)
+    denoiser = snips.load_denoiser("timm", untrained=True, channels=CHANNELS[channels], **SMALL)
     assert denoiser.channels == (channels,)
     x, sigma = picture(channels, 21, 40, rows=2), torch.tensor([0.1, 0.6])
     share = (SIGMA_DATA**2 / (SIGMA_DATA**2 + sigma**2))[:, None, None, None]
@@ -58,7 +65,7 @@ def test_untrained_it_is_the_best_affine_denoiser_of_a_pixel(channels: int) -> N
 )
 def test_backbones_of_every_kind_learn(backbone: str, multiple: int) -> None:
     """Features at 1/2 to 1/32, of one size only, channels first and last: the gradient reaches the first layer."""
-    network = shaken(backbone=backbone, channels=1).eval()
+    network = shaken(backbone=backbone, channels="gray").eval()
     assert network.multiple == multiple
     x = picture(1, multiple, 2 * multiple, rows=2)
     answer = network(x, torch.tensor([0.1, 0.6]))
@@ -93,7 +100,7 @@ def test_a_row_is_the_same_in_any_batch_and_at_any_size(tmp_path: Path, backbone
 
 @pytest.mark.parametrize("channels", [1, 3])
 def test_a_file_says_what_it_holds(tmp_path: Path, channels: int) -> None:
-    network = shaken(channels=channels)
+    network = shaken(channels=CHANNELS[channels])
     path = saved(network, tmp_path / "net.safetensors", sigma="0.02 0.5")
     before = torch.get_rng_state()
     denoiser = snips.load_denoiser("timm", weights=path)
@@ -115,8 +122,8 @@ def test_wrong_files(tmp_path: Path) -> None:
         ({"backbone": ""}, state, "does not say which backbone"),
         ({"backbone": "no_such_net"}, state, "metadata cannot be used .*no backbone no_such_net"),
         ({"backbone": "resnet18"}, state, "not the weights of TimmUNet: misses encoder"),
-        ({"channels": "1"}, state, "has other shapes"),
-        ({"channels": "two"}, state, "metadata cannot be used"),
+        ({"channels": "gray"}, state, "has other shapes"),
+        ({"channels": "3"}, state, "metadata cannot be used"),
         ({"width": "0"}, state, "metadata cannot be used .*width must be at least 1"),
         ({"sigma": "0.5"}, state, "metadata cannot be used"),
         ({"sigma": "0.5 0.1"}, state, "metadata cannot be used"),
@@ -126,16 +133,30 @@ def test_wrong_files(tmp_path: Path) -> None:
         ({}, state | {"more": torch.ones(1)}, "has besides more"),
     ]
     for other, tensors, message in wrong:
-        said = {k: v for k, v in (metadata(network, SMALL["backbone"]) | other).items() if v}
-        save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, path, said)
+        written(tensors, path, **other)
         with pytest.raises(WeightsError, match=message) as caught:
             snips.load_denoiser("timm", weights=path)
         assert str(caught.value).startswith(str(path))
         assert "\n" not in str(caught.value)
 
 
+def test_it_learns_by_the_training_command_and_is_loaded_from_what_that_writes(tmp_path: Path) -> None:
+    network = {"backbone": "convnext_atto", "width": 8}
+    words = ["train", "timm", "--images", "skimage:coffee", "--out", str(tmp_path / "out"), "--steps", "60"]
+    words += ["--rows", "4", "--patch", "32", "--every", "60", "--device", "cpu", "--decay", "0.8", "--rate", "0.004"]
+    words += [word for key, value in network.items() for word in ("-n", f"{key}={value}")]
+    result = CliRunner().invoke(main, words)
+    assert result.exit_code == 0, result.output
+    trained = snips.load_denoiser("timm", weights=tmp_path / "out" / "weights.safetensors")
+    fresh = snips.load_denoiser("timm", untrained=True, **network)
+    x = torch.from_numpy(data.astronaut()[:96, 200:328]).permute(2, 0, 1)[None] / 255
+    noisy = x + 0.2 * torch.randn(x.shape, generator=torch.Generator().manual_seed(0))
+    before, after = ((snips.denoise(d, noisy, 0.2) - x).square().mean() for d in (fresh, trained))
+    assert after < 0.8 * before
+
+
 def test_without_weights_it_says_how_to_train() -> None:
-    with pytest.raises(MissingWeights, match=r"`snips train timm -m backbone=resnet18 --out FOLDER`.*untrained=true"):
+    with pytest.raises(MissingWeights, match=r"`snips train timm -n backbone=resnet18 --images FOLDER.*untrained=true"):
         snips.load_denoiser("timm", backbone="resnet18")
 
 
@@ -145,7 +166,7 @@ def test_without_weights_it_says_how_to_train() -> None:
         ({"backbone": "convnext_atom"}, UnknownName, "did you mean convnext_atto"),
         ({"backbone": "eva02_tiny_patch14_224"}, InvalidValue, "1/14, not powers of two"),
         ({"backbone": "hiera_tiny_224"}, InvalidValue, "cannot encode pictures of any size"),
-        ({"channels": 2}, InvalidValue, "1 or 3 channels, not 2"),
+        ({"channels": "rgb"}, OptionError, "channels=rgb: one of gray, colour"),
         ({"width": 0}, InvalidValue, "width must be at least 1"),
     ],
 )
@@ -155,16 +176,14 @@ def test_wrong_options(options: dict[str, Any], error: type[Exception], message:
     assert "\n" not in str(caught.value)
 
 
-def test_pretrained_weights_that_cannot_be_fetched_are_one_line(tmp_path: Path) -> None:
-    program = (
-        "import snips\n"
-        "try: snips.load_denoiser('timm', untrained=True, pretrained=True, backbone='resnet18')\n"
-        "except snips.errors.MissingWeights as error: print(error)\n"
-    )
-    offline = os.environ | {"HF_HUB_OFFLINE": "1", "HF_HOME": str(tmp_path), "TORCH_HOME": str(tmp_path)}
-    done = subprocess.run([sys.executable, "-c", program], env=offline, capture_output=True, text=True, check=True)
-    assert "pretrained weights of resnet18 cannot be fetched" in done.stdout
-    assert done.stdout.count("\n") == 1
+def test_pretrained_weights_that_cannot_be_fetched_are_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
+    with pytest.raises(MissingWeights, match="pretrained weights of resnet18 cannot be fetched") as caught:
+        snips.load_denoiser("timm", untrained=True, pretrained=True, backbone="resnet18")
+    assert "\n" not in str(caught.value)
 
 
 def test_without_the_library_one_line_says_what_to_type(monkeypatch: pytest.MonkeyPatch) -> None:

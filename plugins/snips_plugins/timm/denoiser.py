@@ -9,6 +9,7 @@ import torch
 
 from snips.errors import MissingWeights, OptionError, UnknownName, WeightsError
 from snips.interfaces import NoiseLevels
+from snips.training.trainable import Trainable
 from snips.weights import as_state, load_into, read_metadata, read_weights
 from snips_plugins.networks import NetworkDenoiser
 from snips_plugins.timm import BACKBONE, LEVELS
@@ -25,10 +26,10 @@ def load_timm(
     """
     options = dict(options or {})
     if weights is None and not untrained:
-        asked = f" -m backbone={options['backbone']}" if "backbone" in options else ""
+        asked = f" -n backbone={options['backbone']}" if "backbone" in options else ""
         raise MissingWeights(
-            f"timm has no weights: `snips train timm{asked} --out FOLDER` trains some, then say weights=FILE "
-            "(untrained=true takes a network that is not trained)"
+            f"timm has no weights: `snips train timm{asked} --images FOLDER --out OUT` trains some, then say "
+            "weights=FILE (untrained=true takes a network that is not trained)"
         )
     # A network with no initial weights would lose what backbones keep beside them.
     with torch.random.fork_rng(devices=[]):
@@ -47,7 +48,7 @@ def from_file(path: str, options: Mapping[str, Any]) -> tuple[TimmUNet, NoiseLev
     try:
         made: dict[str, Any] = {
             "backbone": said["backbone"],
-            "channels": int(said["channels"]),
+            "channels": said["channels"],
             "width": int(said["width"]),
         }
         low, high = (float(sigma) for sigma in said["sigma"].split())
@@ -63,11 +64,10 @@ def from_file(path: str, options: Mapping[str, Any]) -> tuple[TimmUNet, NoiseLev
     return network, levels
 
 
-def metadata(network: TimmUNet, backbone: str = BACKBONE, levels: NoiseLevels = LEVELS) -> dict[str, str]:
-    """What a file of these weights must say."""
-    return {
-        "backbone": backbone,
-        "channels": str(network.channels),
-        "width": str(network.width),
-        "sigma": f"{levels.low} {levels.high}",
-    }
+def timm_trainable(
+    backbone: str = BACKBONE, channels: str = "colour", width: int = 32, pretrained: bool = False
+) -> Trainable:
+    """A network to train. Raises as `build`."""
+    network = build(channels, backbone, width, pretrained)
+    said = {"backbone": backbone, "channels": channels, "width": str(width)}
+    return Trainable(network, "clean", (network.channels,), LEVELS, network.multiple, metadata=said)

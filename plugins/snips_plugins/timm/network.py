@@ -23,20 +23,24 @@ SIZES: tuple[dict[str, Any], ...] = ({}, {"dynamic_img_size": True})
 """What transformers of timm need to be told to take pictures of any size."""
 
 
-def build(channels: int = 3, backbone: str = BACKBONE, width: int = 32, pretrained: bool = False) -> TimmUNet:
-    """A fresh network, to be trained: the clean picture from x (B, channels, H, W) before noise, and σ (B,).
+CHANNELS = {"gray": 1, "colour": 3}
+
+
+def build(channels: str = "colour", backbone: str = BACKBONE, width: int = 32, pretrained: bool = False) -> TimmUNet:
+    """A fresh network, to be trained: the clean picture from x (B, 1 or 3, H, W) before noise, and σ (B,).
 
     H and W must be multiples of its `multiple`. Initial weights come from torch's global random numbers; the untrained
     network is the best affine denoiser of each pixel.
 
-    Raises InvalidValue for channels other than 1 or 3, for a width below 1 and for a backbone that cannot be an
-    encoder, UnknownName, and MissingWeights if those of a pretrained backbone cannot be had.
+    Raises InvalidValue for channels other than "gray" or "colour", for a width below 1 and for a backbone that cannot
+    be an encoder, UnknownName, and MissingWeights if those of a pretrained backbone cannot be had.
     """
-    if channels not in (1, 3):
-        raise InvalidValue(f"timm: pictures have 1 or 3 channels, not {channels}")
+    if channels not in CHANNELS:
+        raise InvalidValue(f"timm: channels are gray or colour, not {channels}")
     if width < 1:
         raise InvalidValue(f"timm: width must be at least 1, not {width}")
-    return TimmUNet(encoder(backbone, channels + 1, pretrained), channels, width)
+    count = CHANNELS[channels]
+    return TimmUNet(encoder(backbone, count + 1, pretrained), count, width)
 
 
 def encoder(backbone: str, channels: int, pretrained: bool) -> nn.Module:
