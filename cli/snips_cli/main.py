@@ -17,6 +17,7 @@ from snips_cli.messages import one_line, say, warnings_as_lines
 COMMANDS = {
     "run": ("snips_cli.run:run", "Sample what a picture may have been."),
     "study": ("snips_cli.study.command:study", "Compare priors, samplers and tasks over many pictures."),
+    "compare": ("snips_cli.compare:compare", "Compare priors on the same pictures and the same noise."),
     "denoisers": ("snips_cli.parts:denoisers", "List the denoisers whose name matches GLOB."),
     "samplers": ("snips_cli.parts:samplers", "List the samplers whose name matches GLOB."),
     "tasks": ("snips_cli.parts:tasks", "List the tasks whose name matches GLOB."),
