@@ -6,7 +6,7 @@ from importlib import import_module
 
 import click
 
-COMMANDS = {"run": "snips_cli.study.run_command:run"}
+COMMANDS = {"run": "snips_cli.study.run_command:run", "report": "snips_cli.study.report_command:report"}
 """Where each command is."""
 
 
