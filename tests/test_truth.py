@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 import snips
-from snips.analytic import GaussianMixturePrior, GaussianPrior
+from snips.analytic import GaussianMixturePrior, GaussianPrior, matrix_root
 from snips.errors import NotAffine
 from snips.truth import (
     calibration_problems,
@@ -18,9 +18,11 @@ from snips.truth import (
     measure,
     propagate,
     sliced_wasserstein,
+    wasserstein,
     weight_error,
 )
-from snips.truth.distances import fitted_wasserstein
+from snips.truth.distances import estimated_wasserstein
+from snips.truth.mcgdiff import SCALE, mcgdiff_case
 from snips.truth.measuring import FIGURES, figures_of, measure_draws, responsibilities
 from snips.truth.problems import UNDECIDED
 from snips_plugins.samplers.noise_split import NoiseSplit
@@ -49,11 +51,15 @@ def test_sliced_wasserstein_of_a_shift():
     assert one == pytest.approx(0.5 * math.sqrt(2 / math.pi), rel=0.15)
 
 
-def test_a_fitted_gaussian_is_off_by_chance_alone():
-    d, n = 20, 4000
-    x = torch.randn(n, d, dtype=F64, generator=generator())
-    off = fitted_wasserstein(x, torch.zeros(d, dtype=F64), torch.eye(d, dtype=F64))
-    assert off == pytest.approx(math.sqrt(d * (d / 4 + 1) / n), rel=0.15)
+def test_the_distance_of_samples_is_that_of_gaussians_without_the_part_of_chance():
+    d, n = 200, 500
+    root = torch.randn(d, d, dtype=F64, generator=generator()) / d**0.5
+    cov, mean = root @ root.T + 0.1 * torch.eye(d, dtype=F64), torch.zeros(d, dtype=F64)
+    total = float(cov.trace()) ** 0.5
+    x = torch.randn(n, d, dtype=F64, generator=generator(1)) @ matrix_root(cov)
+    assert estimated_wasserstein(x, mean, cov) < 0.02 * total
+    exact = wasserstein(mean + 0.05, 0.8**2 * cov, mean, cov)
+    assert estimated_wasserstein(0.8 * x + 0.05, mean, cov) == pytest.approx(exact, rel=0.03)
 
 
 def test_weight_error():
@@ -176,3 +182,20 @@ def test_mixture_weights(name, sampler):
     result = measure(PROBLEMS[name], sampler, "ours", samples=1000, cases=2)
     assert result.mean("tv") < 0.035
     assert result.mean("sw2") < result.mean("sw2_floor") + 0.06
+
+
+def test_mcgdiff_is_the_papers_problem():
+    case = mcgdiff_case(8, 2, 3)
+    prior = case.prior
+    means = (prior.means - 0.5) * SCALE
+    assert means.shape == (25, 8)
+    assert torch.equal(means[:, 0].round(), means[:, 6].round())
+    assert set(means.round().flatten().tolist()) == {-16.0, -8.0, 0.0, 8.0, 16.0}
+    assert torch.allclose(prior.covs[0] * SCALE**2, torch.eye(8, dtype=F64))
+    s = torch.linalg.svdvals(snips.analytic.operator_matrix(case.observation.operator, prior.shape))
+    assert len(s) == 2
+    assert float(s.max()) < 1
+    assert case.observation.sigma * SCALE < float(s.max())
+    result = measure_draws(PROBLEMS["mcgdiff-8-2"], exact, "exact", samples=500, cases=2)
+    assert result.mean("sw1") < 1
+    assert result.mean("sw1") == pytest.approx(result.mean("sw1_floor"), abs=0.3)

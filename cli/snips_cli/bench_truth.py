@@ -57,6 +57,7 @@ def bench_truth(
     field        16×16 Gaussian field: relative W2, mean and covariance propagated exactly
     mixture-2d   five blobs, and six 8×8 pictures: total variation of the weights, sliced W2
     mixture-64d
+    mcgdiff      the mixtures of MCGDiff's paper under random matrices: sliced W1 over 20 problems
     calibration  coverage, TARP, MSE ratio, residual: four gates that an exact sampler passes
 
     Without options a look of some minutes; --full is the whole of it.

@@ -12,10 +12,13 @@ if TYPE_CHECKING:
 
 COLUMNS = 3
 AXES = {"w2": "relative W2", "tv": "total variation of the weights", "sw1": "sliced W1"}
-COLOURS = ("#d1495b", "#00798c", "#edae49", "#66a182", "#8d6b94", "#2e4057", "#b5651d", "#5b8e7d")
-PAPER, THEIRS = "#1a1a1a", "#9a9a9a"
+COLOURS = ("#d1495b", "#00798c", "#c98a00", "#4f9d69", "#8d6b94", "#2e4057", "#b5651d", "#4c7ab8")
+PAPER, THEIRS = "#1a1a1a", "#8c8c8c"
 LEAST = 1e-3
 """What is nearer to the truth than that is drawn there."""
+CALLS = (5, 10, 20, 50, 100, 200, 500, 1000, 3000)
+LABEL, REACH = 9.0, 95.0
+"""Points from a label to the next above, and to the next on the right."""
 
 
 def draw(
@@ -35,38 +38,47 @@ def draw(
     columns = min(COLUMNS, len(panels))
     rows = math.ceil(len(panels) / columns)
     figure = Figure(figsize=(5.2 * columns, 3.9 * rows), layout="constrained", dpi=120)
+    figure.suptitle("Distance from the exact posterior: ours in colour, the paper's in black, deepinv's in gray")
     for place, problem in enumerate(panels):
-        panel(figure.add_subplot(rows, columns, place + 1), [r for r in known if r.problem == problem.name], colours)
-        figure.axes[-1].set_title(problem.what, fontsize=11, loc="left")
-    figure.suptitle(
-        "Distance from the exact posterior: ours in colour, the paper's in black, deepinv's in gray", fontsize=13
-    )
+        axes = figure.add_subplot(rows, columns, place + 1)
+        axes.set_title(problem.what, fontsize=11, loc="left")
+        panel(axes, [r for r in known if r.problem == problem.name], colours)
     figure.savefig(path)
 
 
 def panel(axes: Any, results: Sequence[Result], colours: dict[str, str]) -> None:
     main = next(iter(results[0].figures))
-    floor = max((r.mean(f"{main}_floor") or 0 for r in results), default=0)
-    if floor and main != "w2":
-        axes.axhline(floor, color=THEIRS, linewidth=1, linestyle=":")
-        axes.annotate(
-            "exact draws",
-            (1, floor),
-            xycoords=("axes fraction", "data"),
-            fontsize=7,
-            color=THEIRS,
-            ha="right",
-            va="bottom",
+    axes.set(xscale="log", yscale="log", ylabel=AXES[main], xlabel="denoiser calls a sample")
+    floors = [r.mean(f"{main}_floor") for r in results]
+    if floors[0] is not None:
+        axes.axhline(floors[0], color=THEIRS, linewidth=1, linestyle=":")
+        axes.annotate("exact draws", (38_000, floors[0]), fontsize=7, color=THEIRS, ha="right", va="bottom")
+    ends = []
+    for library, sampler in dict.fromkeys((r.library, r.sampler) for r in results):
+        points = sorted(
+            (r.nfe, max(r.mean(main) or 0, LEAST)) for r in results if (r.library, r.sampler) == (library, sampler)
         )
-    for sampler in dict.fromkeys((r.library, r.sampler) for r in results):
-        points = sorted((r.nfe, max(r.mean(main) or 0, LEAST)) for r in results if (r.library, r.sampler) == sampler)
-        x, y = zip(*points, strict=True)
-        theirs, paper = sampler[0] != "snips", sampler[1].startswith("langevin")
-        colour = THEIRS if theirs else PAPER if paper else colours[sampler[1]]
-        axes.plot(x, y, color=colour, marker="x" if theirs else "o", markersize=5, linewidth=1.6)
-        axes.annotate(sampler[1], points[-1], textcoords="offset points", xytext=(6, 3), fontsize=8, color=colour)
-    axes.set(xscale="log", yscale="log", xlabel="denoiser calls a sample", ylabel=AXES[main])
-    axes.margins(0.18)
-    axes.grid(which="major", color="#e5e5e5", linewidth=0.7)
+        theirs, paper = library != "snips", sampler.startswith("langevin")
+        colour = THEIRS if theirs else PAPER if paper else colours[sampler]
+        axes.plot(*zip(*points, strict=True), color=colour, marker="x" if theirs else "o", markersize=5, linewidth=1.6)
+        ends.append((points[-1], sampler, colour))
+    axes.set_xlim(3.5, 40_000)
+    axes.set_xticks(CALLS, [str(calls) for calls in CALLS], fontsize=8)
+    axes.minorticks_off()
+    axes.margins(y=0.15)
+    axes.grid(color="#ececec", linewidth=0.7)
     axes.set_axisbelow(True)
     axes.spines[["top", "right"]].set_visible(False)
+    label(axes, ends)
+
+
+def label(axes: Any, ends: Sequence[tuple[tuple[float, float], str, str]]) -> None:
+    """Names to the right of the last points, from below upwards, lifted until none is over another."""
+    taken: list[tuple[float, float]] = []
+    for point, name, colour in sorted(ends, key=lambda end: end[0][1]):
+        x, y = axes.transData.transform(point) * 72 / axes.figure.dpi
+        lift = 2.0
+        while any(abs(y + lift - other) < LABEL and abs(x - there) < REACH for there, other in taken):
+            lift += 1
+        taken.append((x, y + lift))
+        axes.annotate(name, point, xytext=(6, lift), textcoords="offset points", fontsize=8, color=colour)

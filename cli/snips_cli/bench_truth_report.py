@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 HEADINGS = {
     "w2": (
-        "relative W2 of Gaussian fields, ≈ from samples, chance taken off",
+        "relative W2 of Gaussian fields; ≈ from samples",
         ["relW2", "std observed", "std missing"],
     ),
     "weights": (

@@ -22,9 +22,17 @@ def wasserstein(mean: Tensor, cov: Tensor, other_mean: Tensor, other_cov: Tensor
     return math.sqrt(max(float(squared), 0.0))
 
 
-def fitted_wasserstein(samples: Tensor, mean: Tensor, cov: Tensor) -> float:
-    """The same from a Gaussian of the mean and covariance of samples (N, d): chance adds about √(d tr Σ/4N) to it."""
-    return wasserstein(samples.mean(0), torch.cov(samples.T), mean, cov)
+def estimated_wasserstein(samples: Tensor, mean: Tensor, cov: Tensor) -> float:
+    """The same from samples (N, d) of the one Gaussian, along the principal directions of the other.
+
+    A lower bound, which is reached where the two covariances commute. What chance adds on average to the squares of the
+    differences of means, s²/N, and of standard deviations, s²/2N, is taken off.
+    """
+    variances, directions = torch.linalg.eigh(cov)
+    along = (samples - mean) @ directions
+    s, n = along.std(0), len(samples)
+    squared = along.mean(0).square() + (s - variances.clamp_min(0).sqrt()).square() - 1.5 * s.square() / n
+    return math.sqrt(max(float(squared.sum()), 0.0))
 
 
 def sliced_wasserstein(samples: Tensor, other: Tensor, order: Literal[1, 2], generator: torch.Generator) -> float:

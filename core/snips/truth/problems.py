@@ -103,11 +103,6 @@ class CalibrationProblem:
         return torch.stack([self.prior.posterior(one).mean for one in each])
 
 
-def known_problems() -> list[KnownProblem]:
-    """All but those for calibration."""
-    return [*fields(), *mixtures()]
-
-
 def calibration_problems() -> list[CalibrationProblem]:
     half = Mask(torch.rand(8, 8, generator=torch.Generator().manual_seed(0)) < 0.5)
     field, mixture = _field((1, 8, 8)), mixture_64d()
