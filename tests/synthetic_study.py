@@ -154,6 +154,10 @@ def about(name: str, images: int, sigmas: tuple[float, ...], metrics: tuple[str,
         "nfe": 0,
         "estimated_seconds": None,
         "runs": [
-            {"command": "snips study run fields.toml", "started": "2026-01-01T00:00:00", "versions": {"snips": "0"}}
+            {
+                "command": ["snips", "study", "run", "my fields.toml"],
+                "started": "2026-01-01T00:00:00",
+                "versions": {"snips": "0"},
+            }
         ],
     }

@@ -152,7 +152,7 @@ def facts(study: Study) -> list[tuple[str, str]]:
         (finished["sigma"].nunique(), "noise levels"),
         (finished["image"].nunique(), "pictures"),
         (int(finished["samples"].sum()), "samples drawn"),
-        (len(finished), f"of {len(study.cells)} cells finished"),
+        (len(finished), f"of {len(study.cells) - len(study.with_status('skipped'))} cells finished"),
     ]
     return [(f"{count:,}", what if count != 1 else what.removesuffix("s")) for count, what in known]
 
