@@ -272,6 +272,11 @@ def test_every_metric_is_declared():
         )
 
 
+def test_every_metric_is_on_the_page():
+    text = (Path(__file__).resolve().parents[1] / "docs" / "report.md").read_text(encoding="utf-8")
+    assert [name for name in NAMES if f"`{name}`" not in text] == []
+
+
 def test_an_unknown_metric_is_named():
     with pytest.raises(InvalidValue, match="unknown metric pnsr; did you mean psnr"):
         check(["ssim", "pnsr"])

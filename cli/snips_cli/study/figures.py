@@ -166,21 +166,21 @@ def draw_residual(places: Sequence[Axes], sigma: float, pictures: dict[str, Any]
     mask = pictures.get("mask")
     observed = np.broadcast_to(True if mask is None else mask.numpy().astype(bool), residual.shape)
     shown = np.clip(0.5 + np.where(observed, residual, 0) / (8 * sigma), 0, 1).mean(0)
-    picture.imshow(shown, cmap="gray", vmin=0, vmax=1, interpolation="nearest")
+    picture.imshow(shown, cmap="gray", vmin=0, vmax=1, interpolation="none")
     picture.set_title(title, loc="left", fontsize=8)
     picture.set_axis_off()
     values = residual[observed] / sigma
     tests = residual_tests(residual, sigma, observed)
     edges = np.linspace(-4.5, 4.5, 61)
-    histogram.hist(values, edges.tolist(), density=True, color="#7f9fbf", alpha=0.75)
+    histogram.stairs(np.histogram(values, edges, density=True)[0], edges, fill=True, color="#7f9fbf", alpha=0.75)
     grid = np.linspace(-4.5, 4.5, 200)
     mean, std = float(values.mean()), max(float(values.std()), 1e-9)
     normal = np.exp(-0.5 * ((grid - mean) / std) ** 2) / (std * math.sqrt(2 * math.pi))
     histogram.plot(grid, normal, color="#d1495b", lw=1.2)
     histogram.set(yticks=[], xlim=(-4.5, 4.5))
     histogram.tick_params(labelsize=7)
-    said = f"std {number(tests.std_over_sigma, 3)}, ρ {number(tests.rho, 3)}, p {number(tests.p_value, 3)}"
-    histogram.set_title(said, fontsize=7.5, loc="left")
+    said = f"std {number(tests.std_over_sigma, 3)}\nρ {number(tests.rho, 3)}\np {number(tests.p_value, 3)}"
+    histogram.text(0.02, 1, said, fontsize=7.5, va="top", transform=histogram.transAxes)
 
 
 def pit(study: Study, label: str) -> Chart | None:
@@ -192,7 +192,7 @@ def pit(study: Study, label: str) -> Chart | None:
         return None
     across = min(len(panels), PANELS)
     down = math.ceil(len(panels) / across)
-    with drawing(2.7 * across + 0.3, 2.1 * down + 0.2) as figure:
+    with drawing(max(2.7 * across + 0.3, 4.2), 2.3 * down + 0.3) as figure:
         axes = figure.subplots(down, across, squeeze=False, sharey=True).ravel()
         for place in axes[len(panels) :]:
             place.set_axis_off()
@@ -205,9 +205,10 @@ def pit(study: Study, label: str) -> Chart | None:
                 style = {"color": colour, "alpha": shade, "lw": 1.4, "label": f"σ0 {group.sigma:.3g}"}
                 place.stairs(heights, np.linspace(0, 1, PIT_BINS + 1), baseline=None, **style)
             place.axhline(1, color=INK, lw=0.8, ls=(0, (4, 4)))
-            place.set(title=f"{task} · {sampler}", xlim=(0, 1), xlabel="rank of the true pixel among the samples")
+            place.set(title=f"{task}\n{sampler}", xlim=(0, 1))
             place.set_ylim(bottom=0)
             place.legend(fontsize=7, loc="lower center", ncols=2)
+        figure.supxlabel("rank of the true pixel among the samples, from 0 (below all) to 1", fontsize=8)
         axes[0].set_ylabel("density")
         caption = (
             f"{label}: flat at 1 (dashed) for an exact sampler. High at both ends is overconfident, high in the "

@@ -141,7 +141,7 @@ def calibration(study: Study, label: str) -> list[Table]:
             [
                 Value(group.task, head=True),
                 Value(sigma_text(group.sigma), head=True),
-                Value(group.sampler),
+                Value(group.sampler, head=True),
                 judged(ratio(group), 2, 2, 0.15),
                 judged(spread_over_skill(group), 1, 2, 0.1),
                 judged(group.of_cells("coverage_50").mean, 0.5, 3, 0.05),
@@ -198,7 +198,7 @@ def cost(study: Study) -> list[Table]:
                 [
                     Value(task, head=True),
                     Value(key[0], head=True),
-                    Value(key[1] or NO_SAMPLER),
+                    Value(key[1] or NO_SAMPLER, head=True),
                     Value((f"{nfe[0]} to {nfe[-1]}" if len(nfe) > 1 else f"{nfe[0]}") if nfe else "–"),
                     Value(number(total(cells, "seconds_sampling") / drawn, 3) if drawn else "–"),
                     Value(share(total(cells, "seconds_denoiser"), whole)),
@@ -289,7 +289,11 @@ def metrics_measured(study: Study) -> Table:
 
 
 def named(group: Group, sigma: float) -> list[Value]:
-    return [Value(sigma_text(sigma), head=True), Value(group.label, head=True), Value(group.sampler or NO_SAMPLER)]
+    return [
+        Value(sigma_text(sigma), head=True),
+        Value(group.label, head=True),
+        Value(group.sampler or NO_SAMPLER, head=True),
+    ]
 
 
 def best_of(groups: Sequence[Group], key: Callable[[Group], float]) -> list[Group]:
