@@ -80,7 +80,7 @@ def test_a_training_leaves_weights_with_a_card_and_a_log(tmp_path):
     assert all(line["loss"] > 0 for line in log)
 
 
-@pytest.mark.parametrize("name", ["ncsnv2"])
+@pytest.mark.parametrize("name", ["drunet-small", "ncsnv2"])
 def test_what_was_trained_denoises(name, tmp_path):
     options = ["-n", "widths=8,8"] if name == "drunet-small" else ["-n", "ngf=4"]
     result = train(name, *options, "--patch", 16, "--rows", 2, "--leaves", 1, "--steps", 2, "--out", tmp_path)

@@ -33,6 +33,13 @@ class ConvTranspose2d(nn.ConvTranspose2d):
         return super().forward(x.expand(2, -1, -1, -1))[:1] if is_native(x) else super().forward(x)
 
 
+class Linear(nn.Linear):
+    """torch's Linear for rows (B, in), which multiplies one row otherwise than several."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return (x[:, None, :] * self.weight).sum(-1) + self.bias
+
+
 def elu(x: Tensor) -> Tensor:
     """x where it is positive, eˣ − 1 elsewhere."""
     return F.relu(x) + torch.expm1(x.clamp(max=0))

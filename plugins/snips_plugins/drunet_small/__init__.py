@@ -56,5 +56,10 @@ def trainable(**options: Any) -> Trainable:
 
 
 @hookimpl
+def register_denoisers(register: Register) -> None:
+    register(DENOISER, load)
+
+
+@hookimpl
 def register_trainables(register: Register) -> None:
     register(TRAINABLE, trainable)

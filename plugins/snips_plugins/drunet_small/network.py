@@ -15,7 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from snips_plugins.layers import Conv2d
+from snips_plugins.layers import Conv2d, ConvTranspose2d, Linear
 
 SIGMA_DATA = 0.25
 """About the standard deviation of pixels of photographs in [0, 1]."""
@@ -30,7 +30,7 @@ class Block(nn.Module):
         super().__init__()
         self.conv1 = Conv2d(channels, channels, 3, padding=1)
         self.conv2 = Conv2d(channels, channels, 3, padding=1)
-        self.film = nn.Linear(EMBEDDING, 2 * channels)
+        self.film = Linear(EMBEDDING, 2 * channels)
         nn.init.zeros_(self.film.weight)
         nn.init.zeros_(self.film.bias)
         with torch.no_grad():
@@ -67,13 +67,13 @@ class SmallDRUNet(nn.Module):
     def __init__(self, channels: Sequence[int], widths: Sequence[int], blocks: int) -> None:
         super().__init__()
         self.multiple = 2 ** len(widths)
-        self.embed = nn.Sequential(nn.Linear(2, EMBEDDING), nn.ReLU(), nn.Linear(EMBEDDING, EMBEDDING), nn.ReLU())
+        self.embed = nn.Sequential(Linear(2, EMBEDDING), nn.ReLU(), Linear(EMBEDDING, EMBEDDING), nn.ReLU())
         self.heads = nn.ModuleDict({str(c): Conv2d(4 * c, widths[0], 3, padding=1) for c in channels})
         self.tails = nn.ModuleDict({str(c): Conv2d(widths[0], 4 * c, 3, padding=1) for c in channels})
         self.encoder = nn.ModuleList(Scale(width, blocks) for width in widths)
         self.decoder = nn.ModuleList(Scale(width, blocks) for width in widths[:-1])
-        self.down = nn.ModuleList(Conv2d(4 * fine, coarse, 1) for fine, coarse in pairwise(widths))
-        self.up = nn.ModuleList(Conv2d(coarse, 4 * fine, 1) for fine, coarse in pairwise(widths))
+        self.down = nn.ModuleList(Conv2d(fine, coarse, 2, stride=2) for fine, coarse in pairwise(widths))
+        self.up = nn.ModuleList(ConvTranspose2d(coarse, fine, 2, stride=2) for fine, coarse in pairwise(widths))
 
     def forward(self, x: Tensor, sigma: Tensor) -> Tensor:
         """D = c_skip x + c_out F(c_in x, σ) on pictures centred at ½ (Karras et al. 2022, Eq. 7 and Table 1)."""
@@ -87,14 +87,15 @@ class SmallDRUNet(nn.Module):
         """F: a U-Net."""
         channels = str(x.shape[1])
         gray = torch.full_like(sigma, float(x.shape[1] == 1))
-        e = self.embed(torch.stack([sigma.log() / 4, gray], 1))
+        level = sigma.double().log().to(sigma) / 4  # in float32 its last bit would depend on the place in the batch
+        e = self.embed(torch.stack([level, gray], 1))
         h = self.heads[channels](F.pixel_unshuffle(x, 2))
         skips = []
         for i, scale in enumerate(self.encoder):
             h = scale(h, e)
             if i < len(self.down):
                 skips.append(h)
-                h = self.down[i](F.pixel_unshuffle(h, 2))
+                h = self.down[i](h)
         for i in reversed(range(len(self.decoder))):
-            h = self.decoder[i](F.pixel_shuffle(self.up[i](h), 2) + skips.pop(), e)
+            h = self.decoder[i](self.up[i](h) + skips.pop(), e)
         return F.pixel_shuffle(self.tails[channels](h), 2)
