@@ -9,7 +9,7 @@ $(VENV)/ready: pyproject.toml
 	touch $@
 
 demo: $(VENV)/ready          ## inpaint a bundled picture, from a fresh checkout on
-	$(BIN)/snips run --denoiser ncsnv2 --task inpaint --out runs/demo --overwrite
+	$(BIN)/snips run --task inpaint --out runs/demo --overwrite
 
 # Threads that spin while they wait would stall a busy machine.
 test: export OMP_WAIT_POLICY = passive

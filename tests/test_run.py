@@ -168,7 +168,7 @@ def test_the_packaged_network_is_the_default(here):
     result = CliRunner().invoke(main, ["run", *words, "--out", "first"])
     assert result.exit_code == 0, result.output
     data = record("first")
-    assert data["denoiser"]["card"]["name"] == "ncsnv2"
+    assert data["denoiser"]["card"]["name"] == "drunet-small"
     assert len(data["denoiser"]["weights_sha256"]) == 64
     (image,) = data["images"]
     assert image["hole"]["posterior_mean"]["psnr"] > image["hole"]["fill"]["psnr"] - 1

@@ -22,7 +22,7 @@ class Request:
     """Everything that the result depends on, and how it is computed."""
 
     images: tuple[str, ...] = ()
-    denoiser: str = "ncsnv2"
+    denoiser: str = "drunet-small"
     denoiser_options: Mapping[str, str] = field(default_factory=dict)
     task: str = "denoise"
     task_options: Mapping[str, str] = field(default_factory=dict)

@@ -12,7 +12,9 @@ from snips_cli.options import part_options, verbose
 
 @click.command()
 @click.argument("images", nargs=-1, metavar="[IMAGE]...")
-@click.option("--denoiser", default="ncsnv2", show_default=True, metavar="NAME", help="The prior: `snips denoisers`.")
+@click.option(
+    "--denoiser", default="drunet-small", show_default=True, metavar="NAME", help="The prior: `snips denoisers`."
+)
 @click.option("--task", default="denoise", show_default=True, metavar="NAME", help="The degradation: `snips tasks`.")
 @click.option("--sampler", metavar="NAME", help="`snips samplers`; by default the best for the task.")
 @part_options("-d", "denoiser_options", help="Option of the denoiser: `snips describe NAME`.")
