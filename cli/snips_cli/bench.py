@@ -9,6 +9,7 @@ import click
 from snips_cli.bench_priors import bench_priors
 from snips_cli.bench_psnr import bench_psnr
 from snips_cli.bench_range import bench_range
+from snips_cli.bench_speed import bench_speed
 from snips_cli.bench_truth import bench_truth
 
 
@@ -20,6 +21,7 @@ def bench() -> None:
 bench.add_command(bench_priors)
 bench.add_command(bench_psnr)
 bench.add_command(bench_range)
+bench.add_command(bench_speed)
 bench.add_command(bench_truth)
 
 

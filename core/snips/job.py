@@ -141,11 +141,11 @@ def prepare(
 
 
 def _called(denoiser: MMSEDenoiser, autocast: torch.dtype | None, compile: bool, policy: Policy) -> MMSEDenoiser:
-    called = Called(_Compiled(denoiser) if compile else denoiser, autocast)
+    called = Called(Compiled(denoiser) if compile else denoiser, autocast)
     return called if policy == "error" else WithinRange(called, policy)
 
 
-class _Compiled:
+class Compiled:
     """The denoiser, compiled when it is first called."""
 
     def __init__(self, denoiser: MMSEDenoiser) -> None:

@@ -18,7 +18,8 @@ class NetworkDenoiser:
     """A network, called with x (B, C, H, W) in [0, 1] before noise and σ (B,), as an MMSE denoiser.
 
     Pictures may have any size: they are padded to what the network needs. The network computes in its own dtype,
-    whatever that of x, and in channels-last order, in which a row's answer does not depend on the batch.
+    whatever that of x, and in channels-last order, in which a row's answer does not depend on the batch (and which is
+    the faster one: `snips bench speed --way float32 --way contiguous`).
     """
 
     network: nn.Module
@@ -30,9 +31,10 @@ class NetworkDenoiser:
     """Height and width that it needs are multiples of this, from `least` on."""
     least: int = 1
     padding: Literal["replicate", "reflect"] = "replicate"
+    memory_format: torch.memory_format = torch.channels_last
 
     def __post_init__(self) -> None:
-        self.network.to(memory_format=torch.channels_last).eval().requires_grad_(False)
+        self.network.to(memory_format=self.memory_format).eval().requires_grad_(False)
 
     @property
     def device(self) -> torch.device:
@@ -41,7 +43,7 @@ class NetworkDenoiser:
     def denoise(self, x: Tensor, sigma: Tensor) -> Tensor:
         """E[x₀ | x] of each row: x (B, C, H, W) with clean range [0, 1], sigma (B,) in the same units."""
         dtype = next(self.network.parameters()).dtype
-        rows = x.to(dtype, memory_format=torch.channels_last)
+        rows = x.to(dtype, memory_format=self.memory_format)
         σ = sigma.to(dtype)
         answer = on_multiples(lambda h: self.network(h, σ), rows, self.multiple, self.padding, self.least).to(x.dtype)
         if self.answer == "clean":
