@@ -6,6 +6,7 @@ import argparse
 import collections
 import os
 import pickle
+import re
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -135,6 +136,16 @@ def test_not_weights_at_all(tmp_path: Path) -> None:
     assert "not a file of weights" in refusal(tmp_path / "archive.pth")
 
 
+def test_too_large_for_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "large.pth"
+    path.touch()
+    os.truncate(path, int(weights.physical_memory()) + (1 << 30))  # with a hole: it takes no room
+    assert re.search(r"[\d.]+ GB, and this machine has [\d.]+ GB of memory", refusal(path))
+    torch.save({"weight": torch.ones(2)}, path)
+    monkeypatch.setattr(torch, "load", lambda *_, **__: torch.empty(1 << 50))
+    assert "not enough memory left" in refusal(path)
+
+
 def test_sha256(tmp_path: Path) -> None:
     (tmp_path / "abc").write_bytes(b"abc")
     assert weights.file_sha256(tmp_path / "abc").startswith("ba7816bf8f01cfea414140de5dae2223")
@@ -144,6 +155,9 @@ def test_as_state_finds_the_tensors(linear: nn.Linear) -> None:
     state = linear.state_dict()
     assert weights.as_state(state, "x").keys() == state.keys()
     assert weights.as_state({"epoch": 3, "state_dict": state}, "x").keys() == state.keys()
+    ema = {name: tensor + 1 for name, tensor in state.items()}
+    averaged = weights.as_state({"params": state, "params_ema": ema, "epoch": 3}, "x")
+    assert torch.equal(averaged["weight"], ema["weight"])
     for data in ({}, [state], {"epoch": 3}, {"weight": torch.ones(1), "epoch": 3}, {1: torch.ones(1)}, None):
         with pytest.raises(WeightsError, match=r"^file\.pth: holds no tensors"):
             weights.as_state(data, "file.pth")

@@ -7,6 +7,7 @@ WeightsError of one line.
 from __future__ import annotations
 
 import hashlib
+import os
 import re
 import warnings
 from collections.abc import Callable, Mapping, Sequence
@@ -39,15 +40,21 @@ def read_weights(path: str | Path, safe_globals: Sequence[Callable[..., Any]] = 
     Returns:
         The tensors by name, or the nested lists and dicts of tensors and plain data that were saved.
 
-    Raises WeightsError if the file is missing, empty, cut short or not one of weights, or if reading it would run code.
+    Raises WeightsError if the file is missing, empty, cut short or not one of weights, if it does not fit into memory,
+    or if reading it would run code.
     """
     path = checked_file(path)
+    size, memory = path.stat().st_size, physical_memory()
+    if size > memory:
+        raise WeightsError(f"{path}: {size / 1e9:.1f} GB, and this machine has {memory / 1e9:.1f} GB of memory")
     try:
         if is_safetensors(path):
             return load_file(path, device="cpu")
         with torch.serialization.safe_globals(list(safe_globals)), warnings.catch_warnings(action="ignore"):
             return torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # what reading a damaged or hostile file raises is anybody's guess
+        if isinstance(error, MemoryError) or "allocate memory" in str(error):
+            raise WeightsError(f"{path}: {size / 1e9:.1f} GB, for which there is not enough memory left") from error
         forbidden = re.search(r"(?:GLOBAL|function) ([\w.]+)", str(error))
         if forbidden:
             raise WeightsError(
@@ -66,6 +73,14 @@ def read_metadata(path: str | Path) -> dict[str, str]:
             return dict(file.metadata() or {})
     except Exception as error:
         raise WeightsError(f"{path}: not a file of weights, or cut short; download it again") from error
+
+
+def physical_memory() -> float:
+    """Of this machine, in bytes; infinite where the system does not say."""
+    try:
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    except (AttributeError, ValueError, OSError):
+        return float("inf")
 
 
 def checked_file(path: str | Path) -> Path:

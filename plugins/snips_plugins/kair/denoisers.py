@@ -33,7 +33,8 @@ def dncnn(device: Device, weights: str | None = None, sigma: str | None = None) 
 
     Raises WeightsError for files that are not DnCNN or do not go together, OptionError for a sigma that does not fit.
     """
-    paths = [required("dncnn", path or None) for path in (weights or "").split(",")]
+    several = weights is not None and not Path(weights).exists()
+    paths = [required("dncnn", path) for path in (weights.split(",") if weights and several else [weights or None])]
     networks, layouts = zip(*(read_stack("dncnn", DnCNN, path) for path in paths), strict=True)
     for path, layout in zip(paths, layouts, strict=True):
         if layout.depth not in (SINGLE_DEPTH, BLIND_DEPTH):
