@@ -12,6 +12,7 @@ import torch
 import snips
 from snips import ensemble, perceptual
 from snips.errors import InvalidValue, WeightsError
+from snips.featuresets import frechet_distance, kernel_distance
 from snips.images import bundled_picture
 from snips_cli.study import metrics
 from snips_cli.study.metrics import DEFAULT, NAMES, check, measure
@@ -193,6 +194,57 @@ def test_lpips_refuses_weights_of_another_network(squeeze, tmp_path):
         perceptual.lpips(np.zeros((3, 40, 40)), np.zeros((3, 40, 40)), "squeeze")
 
 
+def test_kernel_distance_is_unbiased_and_that_of_its_definition():
+    random = np.random.default_rng(0)
+    a, b = random.normal(size=(2, 5)), random.normal(size=(3, 5))
+    k = lambda x, y: (x @ y / 5 + 1) ** 3  # noqa: E731
+    within_a = k(a[0], a[1])
+    within_b = np.mean([k(b[i], b[j]) for i in range(3) for j in range(3) if i != j])
+    across = np.mean([k(x, y) for x in a for y in b])
+    assert kernel_distance(a, b) == pytest.approx(within_a + within_b - 2 * across)
+    same = [kernel_distance(*random.normal(size=(2, 20, 5))) for _ in range(300)]
+    assert np.mean(same) == pytest.approx(0, abs=4 * np.std(same) / math.sqrt(300))
+    pairs = [kernel_distance(x, x) for x in random.normal(size=(50, 20, 5))]
+    assert pairs == pytest.approx([0] * 50, abs=1e-9)  # the same pictures in both: the pairs do not count
+    other = [kernel_distance(x, 1 + y) for x, y in random.normal(size=(50, 2, 20, 5))]
+    assert min(other) > 0
+    assert math.isnan(kernel_distance(a[:1], b))
+
+
+def test_frechet_distance_by_arithmetic():
+    a = np.random.default_rng(0).normal(size=(50, 4))
+    assert frechet_distance(a, a) == pytest.approx(0, abs=1e-9)
+    assert frechet_distance(a, a + [3, 0, 4, 0]) == pytest.approx(25)
+    cov, mean = np.cov(a, rowvar=False), a.mean(0)
+    assert frechet_distance(a, 2 * a) == pytest.approx(np.trace(cov) + mean @ mean)  # Σ + 4Σ − 2·2Σ
+    assert math.isnan(frechet_distance(a[:7], a))
+
+
+def test_features_are_kept_for_sets(tmp_path, monkeypatch, picture):
+    torchvision = pytest.importorskip("torchvision")
+    monkeypatch.setenv("SNIPS_WEIGHTS_DIR", str(tmp_path))
+    generator = torch.Generator().manual_seed(0)
+    with torch.device("meta"):
+        shapes = torchvision.models.alexnet(weights=None).features.state_dict()
+    state = {f"features.{n}": 0.05 * torch.randn(x.shape, generator=generator) for n, x in shapes.items()}
+    torch.save(state, tmp_path / "lpips-alex.pth")
+    perceptual._lpips_network.cache_clear()
+    clean = torch.from_numpy(picture).float()
+    y = observed(clean)
+    check(["kid", "lpips"])
+    got = measure(clean, y, clean, torch.stack([y.y, clean]), ["kid"])
+    assert {n: tuple(x.shape) for n, x in got.tensors.items()} == {
+        "feature.alex.clean": (1, 256),
+        "feature.alex.mmse": (1, 256),
+        "feature.alex.samples": (2, 256),
+    }
+    assert torch.equal(got.tensors["feature.alex.samples"][1], got.tensors["feature.alex.clean"][0])
+    assert not torch.equal(got.tensors["feature.alex.samples"][0], got.tensors["feature.alex.clean"][0])
+    small = measure(clean[:, :20, :20], observed(clean[:, :20, :20]), None, clean[None, :, :20, :20], ["kid"])
+    assert small.tensors == small.per_cell == small.per_sample == {}
+    perceptual._lpips_network.cache_clear()
+
+
 def observed(clean: torch.Tensor, mask: torch.Tensor | None = None) -> snips.Observation:
     y = clean + 0.1 * torch.randn(clean.shape, generator=torch.Generator().manual_seed(1))
     return snips.Observation(y, 0.1, snips.Identity() if mask is None else snips.Mask(mask))
@@ -202,7 +254,7 @@ def test_columns_follow_from_the_names_alone(picture):
     clean = torch.from_numpy(picture).float()
     y = observed(clean)
     samples = y.y + 0.05 * torch.randn(3, *clean.shape, generator=torch.Generator().manual_seed(2))
-    names = [name for name in NAMES if not name.startswith("lpips")]
+    names = [name for name in NAMES if not metrics.BY_NAME[name].weights]
     mask = torch.ones(clean.shape[1:], dtype=torch.bool)
     mask[:8] = False
     cases = [

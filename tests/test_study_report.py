@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
+import json
 import math
 import re
 from html.parser import HTMLParser
@@ -11,8 +12,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from click.testing import CliRunner, Result
 from PIL import Image
+from safetensors.torch import save_file
 
 from snips_cli.main import main
 from snips_cli.study import report_tables
@@ -234,6 +237,42 @@ def test_only_sections_that_there_is_something_for(tmp_path: Path) -> None:
     before = (tmp_path / "page" / "small.html").read_bytes()
     assert report(small, "--out", tmp_path / "page" / "small.html").exit_code == 0
     assert (tmp_path / "page" / "small.html").read_bytes() == before
+
+
+def test_sets_of_pictures_are_compared_by_their_features(tmp_path: Path) -> None:
+    folder = StudyFolder.open(
+        write_study(tmp_path / "s", images=12, samples=2, sigmas=(0.1,), kept=0, metrics=("psnr",))
+    )
+    about = folder.read()
+    about["spec"]["metrics"].append("kid")
+    (folder.path / "study.json").write_text(json.dumps(about), encoding="utf-8")
+    generator = torch.Generator().manual_seed(0)
+    clean = torch.randn(12, 4, generator=generator)
+    for id, index, samples in folder.cells().query("status == 'ok'")[["cell", "image_index", "samples"]].to_numpy():
+        seen = {"clean": clean[index][None], "mmse": 0.2 * clean[index][None]}
+        if samples:
+            seen["samples"] = torch.randn(2, 4, generator=generator)
+        folder.place(id).mkdir(parents=True)
+        save_file({f"feature.alex.{whose}": x for whose, x in seen.items()}, folder.place(id) / "pictures.safetensors")
+    page = Page(write_report(folder).page.read_text(encoding="utf-8"))
+    assert "#sets" in page.links
+    study = Study.read(folder)
+    seen = study.features(study.groups[0], "alex")
+    assert {whose: x.shape for whose, x in seen.items()} == {
+        "clean": (12, 4),
+        "samples": (12, 2, 4),
+        "mmse": (12, 1, 4),
+    }
+    head = ("denoise", "0.1", "exact", "posterior")
+    of_samples, of_mmse, fid_samples = map(as_number, page.line(*head)[4:7])
+    assert of_mmse > 2 * abs(of_samples)
+    assert fid_samples > 0
+    assert page.line(*head)[-1] == "12"
+    assert page.line("denoise", "0.1", "mmse", "MMSE only")[4] == "–"
+
+
+def as_number(text: str) -> float:
+    return float(text.replace("−", "-"))
 
 
 def test_bad_input_is_one_line(tmp_path: Path) -> None:

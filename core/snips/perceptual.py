@@ -72,6 +72,22 @@ def lpips(clean: ArrayLike, picture: ArrayLike, net: str = "alex") -> float:
         return float(_lpips_network(net)(b, a, normalize=True))
 
 
+def features(picture: ArrayLike, net: str = "alex") -> Tensor | None:
+    """(D,): what an ImageNet network sees in a picture, its last layer averaged over places; None for a small one.
+
+    D is 256 ("alex") or 512 ("vgg", "squeeze"). Raises as `lpips`.
+    """
+    import torch
+
+    x = _batch(picture).expand(-1, 3, -1, -1)
+    if _side(x) < LPIPS_SIDE:
+        return None
+    network = _lpips_network(net)
+    with torch.inference_mode():
+        seen: Tensor = network.net(network.scaling_layer(2 * x - 1))[-1]
+    return seen.mean((2, 3))[0].clone()
+
+
 @cache
 def _lpips_network(net: str) -> Any:
     """torchmetrics' LPIPS with its own heads and our stored file's features, which it would otherwise download."""

@@ -7,7 +7,9 @@ from typing import Any
 
 from snips.errors import MissingExtra
 
-EXTRAS = {"pandas": "study", "pyarrow": "study", "matplotlib": "study", "torchmetrics": "study", "ray": "ray"}
+STUDY = ("pandas", "pyarrow", "matplotlib", "jinja2", "torchmetrics")
+
+EXTRAS = {"ray": "ray"} | dict.fromkeys(STUDY, "study")
 """Which extra brings which library."""
 
 

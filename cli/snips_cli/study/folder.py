@@ -67,6 +67,17 @@ class StudyFolder:
         path = self.place(id) / PICTURES
         return load_file(path) if path.is_file() else {}
 
+    def features(self, id: str, prefix: str) -> dict[str, Tensor]:
+        """What is kept of a cell under names that begin so, without the prefix; nothing if nothing is."""
+        from safetensors import safe_open
+
+        path = self.place(id) / PICTURES
+        if not path.is_file():
+            return {}
+        with safe_open(path, framework="pt") as file:
+            names = [name for name in list(file.keys()) if name.startswith(prefix)]
+            return {name.removeprefix(prefix): file.get_tensor(name) for name in names}
+
     def snapshot_sigmas(self, id: str) -> list[float]:
         """The levels of the kept intermediate states."""
         from safetensors import safe_open

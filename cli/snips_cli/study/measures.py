@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
 
-from torch import Tensor
+from torch import Tensor, stack
 
 from snips import ensemble, metrics
 from snips.observation import Mask, Observation
@@ -124,6 +124,18 @@ def calibration(of: Subject) -> Measured:
         pit = ensemble.pit_histogram(shares, PIT_BINS)
         bands = {f"coverage_{percent}": known(ensemble.coverage(shares, percent / 100)) for percent in BANDS}
     return Measured(per_cell=bands | {f"pit_{i}": known(share) for i, share in enumerate(pit)})
+
+
+def features(name: str, see: Callable[[Tensor], Tensor | None]) -> Callable[[Subject], Measured]:
+    """What a network sees in the clean picture, the MMSE estimate and the samples: for distances between whole sets."""
+
+    def measured(of: Subject) -> Measured:
+        groups = {"clean": [of.clean], "mmse": [] if of.mmse is None else [of.mmse], "samples": list(of.samples)}
+        seen = {whose: [see(picture) for picture in pictures] for whose, pictures in groups.items()}
+        known = {whose: [x for x in rows if x is not None] for whose, rows in seen.items()}
+        return Measured(tensors={f"feature.{name}.{whose}": stack(rows) for whose, rows in known.items() if rows})
+
+    return measured
 
 
 def merged(parts: Iterable[Measured]) -> Measured:

@@ -58,6 +58,10 @@ class Metric:
         return ""
 
 
+FEATURES = "alex"
+"""Whose features stand for a picture in distances between sets of pictures."""
+
+
 def _lpips(name: str, net: str) -> Metric:
     return Metric(
         name=name,
@@ -130,6 +134,17 @@ METRICS = (
         perceptual=True,
         side=perceptual.HAARPSI_SIDE,
         library="piq",
+    ),
+    Metric(
+        name="kid",
+        title="KID and FID (AlexNet)",
+        says="How far the restored pictures as a set are from the clean ones, by what AlexNet sees in them (not the "
+        "Inception network of published figures); KID needs 10 pictures, FID 512.",
+        measure=measures.features(FEATURES, perceptual.features),
+        better="lower",
+        side=perceptual.LPIPS_SIDE,
+        library="torchmetrics.image",
+        weights=BACKBONES["alex"].name,
     ),
     Metric(
         name="blur",

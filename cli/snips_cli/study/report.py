@@ -40,7 +40,7 @@ def write_report(folder: StudyFolder, out: Path | None = None, images: int = 2) 
 
     Raises OutputError if nothing has been measured yet or the page cannot be written, MissingExtra.
     """
-    for module in ("pandas", "matplotlib"):
+    for module in ("pandas", "matplotlib", "jinja2"):
         need(module)
     study = Study.read(folder)
     if study.finished.empty:
@@ -68,6 +68,7 @@ def make_sections(study: Study, images: int) -> Iterator[Section]:
         "closeness": report_tables.closeness(study),
         "looks": report_tables.looks(study),
         "plane": figures.plane(study),
+        "sets": report_tables.sets(study),
         "holes": report_tables.holes(study),
         "denoised": [report_pictures.outputs(of) for of in denoised],
         "inpainted": [report_pictures.outputs(of) for of in filled],

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from snips_cli.study.folder import StudyFolder
-from snips_cli.study.metrics import DEFAULT
+from snips_cli.study.metrics import DEFAULT, FEATURES
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -157,6 +157,22 @@ class Study:
         if ids.empty:
             return "", {}
         return str(ids.iloc[0]), self.folder.pictures(ids.iloc[0])
+
+    def features(self, group: Group, name: str) -> dict[str, Array]:
+        """Of a group's pictures, one cell each: "clean" (n, D), and "samples" and "mmse" (n, N, D) if all have them."""
+        cells = group.cells.drop_duplicates("image")["cell"]
+        found = (
+            [self.folder.features(str(id), f"feature.{name}.") for id in cells] if name in self.kept_features else []
+        )
+        found = [one for one in found if "clean" in one]
+        whole = {whose for whose in ("samples", "mmse") if found and all(whose in one for one in found)}
+        sets = {whose: np.stack([one[whose].numpy().astype(np.float64) for one in found]) for whose in whole}
+        return sets | ({"clean": np.concatenate([one["clean"].numpy() for one in found])} if found else {})
+
+    @cached_property
+    def kept_features(self) -> set[str]:
+        """The names of features that the study was asked to keep."""
+        return {FEATURES} if "kid" in self.metrics() else set()
 
     def images_kept(self, groups: Sequence[Group]) -> list[str]:
         """The names of pictures of which something is kept, in the order of the study."""

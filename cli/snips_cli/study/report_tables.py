@@ -8,9 +8,15 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
-from snips_cli.study.metrics import BY_NAME, Metric
+import numpy as np
+
+from snips.featuresets import frechet_distance, kernel_distance
+from snips_cli.study.metrics import BY_NAME, FEATURES, Metric
 from snips_cli.study.report_data import Group, Study
 from snips_cli.study.report_parts import Table, Value, number, sigma_text, value
+
+FEWEST = 10
+"""Pictures that a set needs."""
 
 NO_SAMPLER = "MMSE only"
 
@@ -97,6 +103,44 @@ def gain(metric: Metric, sample: float, mmse: float) -> str:
     if metric.better == "lower":
         return f"{number(100 * (mmse - sample) / mmse, 0)}%" if mmse > 0 else "–"
     return f"{'+' if sample > mmse else ''}{number(sample - mmse, 3)}"
+
+
+def sets(study: Study) -> list[Table]:
+    """KID and FID of samples and MMSE estimates, where features were kept of enough pictures."""
+    head = [
+        "task",
+        "σ0",
+        "prior",
+        "sampler",
+        "KID of samples × 1000",
+        "of MMSE × 1000",
+        "FID of samples",
+        "of MMSE",
+        "pictures",
+    ]
+    rows = []
+    for denoising in (True, False):
+        for task, sigma, groups in study.settings(denoising):
+            for group in groups:
+                seen = study.features(group, FEATURES)
+                count = len(seen.get("clean", ()))
+                if count >= FEWEST:
+                    distances = [
+                        Value(number(scale * set_distance(distance, seen, whose), 2))
+                        for distance, scale in ((kernel_distance, 1000), (frechet_distance, 1))
+                        for whose in ("samples", "mmse")
+                    ]
+                    rows.append([Value(task, head=True), *named(group, sigma), *distances, Value(str(count))])
+    return without_empty(
+        head, rows, "Lower is better; 0 is expected of the clean pictures' own law, so KID may be negative."
+    )
+
+
+def set_distance(distance: Callable[[Any, Any], float], seen: dict[str, Any], whose: str) -> float:
+    """From the clean pictures, of a set with one sample of each picture, averaged over such sets."""
+    if whose not in seen:
+        return math.nan
+    return float(np.mean([distance(seen["clean"], one) for one in np.moveaxis(seen[whose], 1, 0)]))
 
 
 def holes(study: Study) -> list[Table]:

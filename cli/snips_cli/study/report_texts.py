@@ -18,6 +18,11 @@ SECTIONS = {
         "To the left is closer to the truth, below looks better. Near the lower left edge one is only gained by "
         "giving up the other (Blau and Michaeli 2018): from the MMSE estimate to the samples.",
     ),
+    "sets": (
+        "As sets of pictures: KID and FID",
+        "Do the restored pictures, all together, look like the clean ones to a network? Blurred ones do not, however "
+        "close each is to its original.",
+    ),
     "holes": (
         "Inpainting and other tasks",
         "Closeness where nothing was seen. Of a wide hole much can be true, so samples differ (diversity), and their "
