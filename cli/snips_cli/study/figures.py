@@ -65,7 +65,7 @@ def chart(figure: Figure, name: str, caption: str) -> Chart:
 
 def plane(study: Study) -> list[Chart]:
     """The perception–distortion plane for each perceptual metric: every prior and sampler is a point, at each σ0."""
-    settings = list(study.settings(denoising=True))
+    settings = [*study.settings(denoising=True), *study.settings(denoising=False)]
     charts = []
     for metric in (BY_NAME[n] for n in study.metrics() if n in BY_NAME and BY_NAME[n].perceptual):
         tasks = dict.fromkeys(task for task, *_ in settings)
@@ -94,9 +94,10 @@ def plane_of(study: Study, metric: Metric, task: str, panels: Sequence[tuple[flo
         legend(figure, study, [g for _, groups in panels for g in groups])
         caption = (
             f"{metric.title} against the RMS error, {task}. Filled: samples. Hollow: the MMSE estimate. Cross: the "
-            "mean of the samples. The dashed line is √2 times the least error of an MMSE estimate: "
-            "exact samples lie there."
+            "mean of the samples."
         )
+        if any(g.of_cells("mmse_psnr") for _, groups in panels for g in groups):
+            caption += " The dashed line is √2 times the least error of an MMSE estimate: exact samples lie there."
         return chart(figure, slug("plane", metric.name, task), caption)
 
 

@@ -318,14 +318,14 @@ def pictures(study: Study) -> Table:
 
 def metrics_measured(study: Study) -> Table:
     """What each metric means, and why some of it is not known here."""
-    smallest = min((min(i["height"], i["width"]) for i in study.about["images"]), default=0)
-    fewest = int(study.finished["samples"].max()) if len(study.finished) else 0
+    largest = max((min(i["height"], i["width"]) for i in study.about["images"]), default=0)
+    most = int(study.finished["samples"].max()) if len(study.finished) else 0
     denoising = any(g.denoising for g in study.groups)
     rows = []
     for metric in (BY_NAME[name] for name in study.metrics() if name in BY_NAME):
         aim = {"higher": "higher", "lower": "lower", None: ""}[metric.better]
         aim = f"near {metric.target:g}" if metric.target is not None else aim
-        unknown = metric.unknown(smallest, fewest, denoising)
+        unknown = metric.unknown(largest, most, denoising)
         rows.append([Value(metric.title, head=True), Value(metric.unit or "–"), Value(aim or "–"), Value(metric.says)])
         if unknown:
             rows[-1][3] = Value(f"{metric.says} Not known here: {unknown}.")
