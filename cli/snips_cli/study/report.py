@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 import shutil
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ from snips.files import cannot_write, new_file, new_folder
 from snips_cli.study import figures, report_pictures, report_tables
 from snips_cli.study.extra import need
 from snips_cli.study.folder import StudyFolder
+from snips_cli.study.report_about import about
 from snips_cli.study.report_data import Study
 from snips_cli.study.report_parts import Chart, Grid, Note, Part, Section
 from snips_cli.study.report_texts import SECTIONS
@@ -98,29 +98,6 @@ def card(study: Study, label: str) -> Iterator[Part]:
         yield from tables
         if histogram := figures.pit(study, label):
             yield histogram
-
-
-def about(study: Study) -> list[Part]:
-    parts: list[Part] = [
-        report_tables.priors(study),
-        report_tables.metrics_measured(study),
-        report_tables.pictures(study),
-    ]
-    failed, skipped = study.with_status("failed"), study.with_status("skipped")
-    for frame, what in ((failed, "failed"), (skipped, "left out")):
-        if len(frame):
-            reasons = frame.groupby("error", sort=False).size().items()
-            items = [f"{count} × {reason}" for reason, count in reasons]
-            parts.append(Note(f"{len(frame)} cell{'s' if len(frame) > 1 else ''} {what}", items))
-    for run in study.about.get("runs", []):
-        versions = ", ".join(f"{name} {version}" for name, version in (run.get("versions") or {}).items())
-        parts.append(
-            Note(
-                f"Run of {run.get('started', '?')} on {run.get('device', '?')}",
-                [shlex.join(run.get("command", [])), versions],
-            )
-        )
-    return parts
 
 
 def render(study: Study, sections: list[Section]) -> str:
