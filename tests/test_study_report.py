@@ -186,6 +186,7 @@ def test_the_tables_on_the_page_have_the_figures_of_the_study(page: Page, study:
 
 def test_what_failed_was_left_out_and_cannot_be_known_is_said(page: Page) -> None:
     text = "".join(page.texts)
+    assert "2 of 4 results are shown" in text
     assert "1 cell failed" in text
     assert "snips study run 'my fields.toml'" in text
     assert "1 × boom & <bang>" in text

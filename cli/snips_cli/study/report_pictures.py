@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -14,13 +14,16 @@ from torch import Tensor
 from snips import metrics
 from snips.images import as_image
 from snips_cli.study.report_data import Group, Study, spread
-from snips_cli.study.report_parts import Grid, Line, Tile, sigma_text, slug
+from snips_cli.study.report_parts import Grid, Line, Note, Tile, sigma_text, slug
 
 LARGEST = 256
 """Pixels of a tile's larger side at most; larger pictures are reduced."""
 
 LINES, SAMPLES, STATES = 12, 3, 6
 """At most so many priors, samples and intermediate states in a grid."""
+
+LEVELS = 3
+"""At most so many σ0 of a task."""
 
 TIMES = 4
 """Differences are shown so many times as large, as in the paper's Figure 12."""
@@ -43,17 +46,29 @@ class Shown:
         return slug(what, self.task, f"{self.sigma:.4g}", self.image)
 
 
-def shown(study: Study, denoising: bool, images: int, sigmas: int = 3) -> Iterator[Shown]:
+def shown(study: Study, denoising: bool, images: int) -> Iterator[Shown]:
     """The chosen pictures: of each task a few σ0, of each a few pictures."""
     settings = list(study.settings(denoising))
     for task in dict.fromkeys(task for task, *_ in settings):
         chosen = [(sigma, groups) for t, sigma, groups in settings if t == task]
-        for sigma, groups in spread(chosen, sigmas):
+        for sigma, groups in spread(chosen, LEVELS):
             for image in spread(study.images_kept(groups), images):
                 found = [(g, *study.kept(g, image)) for g in groups]
                 results = [result for result in found if result[2]][:LINES]
                 if results:
                     yield Shown(task, sigma, image, results)
+
+
+def left_out(study: Study, denoising: bool, chosen: Sequence[Shown]) -> list[Note]:
+    """What is not shown is said."""
+    settings = list(study.settings(denoising))
+    total = sum(len(study.images_kept(groups)) for *_, groups in settings)
+    said = f"{len(chosen)} of {total} results are shown: for each task up to {LEVELS} noise levels, and of those a few "
+    said += "pictures (snips study report --pictures N shows more)."
+    priors = max((len(groups) for *_, groups in settings), default=0)
+    if priors > LINES:
+        said += f" Of {priors} priors and samplers, the first {LINES}."
+    return [Note(said)] if chosen and (len(chosen) < total or priors > LINES) else []
 
 
 def outputs(of: Shown) -> Grid:
