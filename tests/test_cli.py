@@ -11,6 +11,7 @@ import textwrap
 import pytest
 from click.testing import CliRunner, Result
 
+from snips.plugins import registry
 from snips_cli.main import main
 
 
@@ -67,6 +68,12 @@ def test_lists_as_json():
     (inpaint,) = json.loads(snips("tasks", "inp*", "--json").output)
     assert inpaint["required"] == ["mask"]
     assert json.loads(snips("samplers", "no-such", "--json").stdout) == []
+
+
+def test_whatever_there_is_can_be_described():
+    for name in {registration.card.name for registration in registry().registrations}:
+        result = snips("describe", name)
+        assert (result.exit_code, name in result.stdout) == (0, True), name
 
 
 def test_describe():

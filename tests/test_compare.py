@@ -55,8 +55,8 @@ def test_inpainting_of_several_pictures_at_several_levels(here):
     names = [f"compare-{image}-{sigma}.png" for image in ("gray", "colour") for sigma in ("0.1", "0.2")]
     assert [Path(line).name for line in result.stdout.splitlines()[-4:]] == names
     assert all((Path("first") / name).is_file() for name in names)
-    assert "hole PSNR" in result.stdout
-    assert "MMSE" not in result.stdout
+    assert "hole" in result.stdout
+    assert "mmse" not in result.stdout
 
 
 @pytest.mark.parametrize(

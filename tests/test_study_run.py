@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import signal
 import subprocess
@@ -12,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from click.testing import CliRunner
 from safetensors.torch import load_file
 
 import runs
@@ -20,10 +22,13 @@ from runs import everything
 from snips import metrics
 from snips.analytic import PowerLawField
 from snips.images import write_png
+from snips_cli.main import main
 from snips_cli.study import cells as cells_module
 from snips_cli.study.folder import StudyFolder
 
 pytest.importorskip("pyarrow", reason="needs the extra study")
+
+import pandas
 
 from studies import CELLS, STUDY, assert_same, done, landed, study, tables
 
@@ -363,3 +368,22 @@ def test_without_the_extra_it_says_what_to_type(here, monkeypatch):
     assert result.exit_code == 1
     assert result.stderr.splitlines()[-1] == "snips: studies need pyarrow: pip install 'snips-toolkit[study]'"
     assert not Path("first").exists()
+
+
+def test_the_table_has_means_over_pictures_seeds_and_samples(here):
+    done("--out", "first", text=INPAINT)
+    cells, rows = tables("first")
+    shown = CliRunner().invoke(main, ["study", "table", "first", "--csv"])
+    found = pandas.read_csv(io.StringIO(shown.stdout))
+    assert len(found) == 2 * 2 * 2
+    for _, line in found.iterrows():
+        of = f"label == '{line.label}' and task_label == '{line.task_label}' and abs(sigma - {line.sigma}) < 1e-3"
+        assert line.pictures == 4
+        assert line.mmse_psnr == pytest.approx(cells.query(of).mmse_psnr.mean(), rel=1e-3, nan_ok=True)
+        assert line.psnr == pytest.approx(rows.query(of).psnr.mean(), rel=1e-3)
+        assert line.hole_psnr == pytest.approx(rows.query(of).hole_psnr.mean(), rel=1e-3, nan_ok=True)
+        assert line.nfe == cells.query(of).nfe.mean()
+    readable = CliRunner().invoke(main, ["study", "table", "first"])
+    assert readable.exit_code == 0
+    assert readable.stdout.count("inpaint") == 4
+    assert "no study.json" in CliRunner().invoke(main, ["study", "table", "."]).stderr

@@ -48,10 +48,11 @@ def compare(ctx: click.Context, /, words: tuple[str, ...], out: Path | None, qui
     snips compare ffdnet:weights=ffdnet_color.pth ncsnv2 --task inpaint -t mask=text
     """
     spec = inline_spec(words, asked)
-    from snips_cli.compare_result import print_table, write_pictures
+    from snips_cli.compare_result import write_pictures
     from snips_cli.outfolder import free_name
     from snips_cli.study.folder import StudyFolder
     from snips_cli.study.run import execute, in_this_process, look_at
+    from snips_cli.study.summary import print_table
 
     known = look_at(spec, asked["device"], quiet)
     place = out or free_name(Path("runs"), "compare")

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from snips.cards import Card, Option
     from snips.plugins import Registration
 
-LETTERS = {"denoiser": "-d", "sampler": "-s", "task": "-t"}
+LETTERS = {"denoiser": "-d", "sampler": "-s", "task": "-t", "trainable": "-n"}
 
 
 @click.command()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import statistics
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from rich import box
@@ -27,6 +27,11 @@ def print_table(entries: Sequence[Mapping[str, Any]]) -> None:
     else:
         heading = tuple(name.replace(" ", "\n") for name in used)
         lines = [tuple(row[name] for name in used) for row in cells]
+    print_rows(heading, lines)
+
+
+def print_rows(heading: Sequence[str], lines: Iterable[Sequence[str]]) -> None:
+    """A table, its first column to the left and figures to the right."""
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     for place, name in enumerate(heading):
         table.add_column(name, justify="right" if place else "left")

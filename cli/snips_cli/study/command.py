@@ -6,7 +6,11 @@ from importlib import import_module
 
 import click
 
-COMMANDS = {"run": "snips_cli.study.run_command:run", "report": "snips_cli.study.report_command:report"}
+COMMANDS = {
+    "run": "snips_cli.study.run_command:run",
+    "table": "snips_cli.study.summary:table",
+    "report": "snips_cli.study.report_command:report",
+}
 """Where each command is."""
 
 

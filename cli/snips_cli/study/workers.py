@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 from collections import Counter
 from collections.abc import Iterator
@@ -80,6 +81,7 @@ class Processes:
     jobs: int
 
     def __call__(self, cells: Iterator[Cell], device: str) -> Iterator[Outcome]:
+        os.environ.setdefault("OMP_NUM_THREADS", "1")  # for libraries of theirs that count threads when loaded
         crew: set[Worker] = set()
         deaths: Counter[str] = Counter()
 
