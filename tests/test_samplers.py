@@ -68,7 +68,8 @@ def test_noise_split_is_close_in_few_calls(mask, sigma, steps, bound, path):
 
 
 def test_noise_split_splits_its_calls():
-    assert [NoiseSplit(n).parts for n in (20, 30, 50)] == [(4, 8, 8), (8, 14, 8), (16, 24, 10)]
+    assert [NoiseSplit(n).parts for n in (20, 30, 50)] == [(6, 8, 6), (8, 14, 8), (16, 24, 10)]
+    assert [NoiseSplit(n, "pinned").parts for n in (30, 200)] == [(10, 12, 8), (166, 24, 10)]
     assert NoiseSplit(anneal=0, correct=3, descend=4).parts == (0, 3, 4)
     observed, prior = gaussian(0.1, snips.Mask(HALF))
     for n in range(5, 60):
