@@ -108,13 +108,14 @@ def test_what_is_in_the_results_is_not_measured_again(pictures: Path, monkeypatc
     assert len(measured) == 12
 
 
-def test_another_file_of_weights_of_the_same_name_is_measured(pictures: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    made = snips.load_denoiser("gaussian-field")
-    monkeypatch.setattr(snips, "load_denoiser", lambda name, **options: made)
+def test_another_version_of_a_denoiser_is_measured_anew(pictures: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     words = ("gray", "--denoiser", "any:weights=net.pth", "--sigma", "0.1", "--results", "results.jsonl")
-    for content in ("first", "second", "second"):
-        Path("net.pth").write_text(content)
-        rows(bench(*words))
+    seen = []
+    for power in (2.0, 1.0, 2.0):
+        made = snips.analytic.PowerLawField(power=power)
+        monkeypatch.setattr(snips, "load_denoiser", lambda name, made=made, **options: made)
+        seen += rows(bench(*words))
+    assert seen[0] == seen[2] != seen[1]
     assert len(Path("results.jsonl").read_text().splitlines()) == 10
 
 

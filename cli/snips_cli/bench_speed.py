@@ -25,7 +25,7 @@ WAYS = ("float32", "bfloat16", "contiguous", "compiled", "compiled-bfloat16")
 
 
 @click.command("speed")
-@denoiser_specs(default=("ncsnv2",), show_default=True)
+@denoiser_specs(default=("drunet-small",), show_default=True)
 @click.option("--size", "sizes", type=click.IntRange(1), multiple=True, default=(64, 128, 256), show_default=True)
 @click.option("--rows", type=click.IntRange(1), default=4, show_default=True, help="Pictures in one call.")
 @click.option(

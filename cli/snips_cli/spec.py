@@ -39,13 +39,6 @@ class Spec:
 
         return snips.load_denoiser(self.name, device=device, **self.options)
 
-    def files(self) -> dict[str, str]:
-        """The SHA-256 of every file that the options name, by its path."""
-        from snips.weights import file_sha256
-
-        paths = [path for value in self.options.values() for path in value.split(",") if Path(path).is_file()]
-        return {path: file_sha256(path) for path in paths}
-
 
 def file_names(value: str) -> str:
     """Paths (several as a,b,c) without their folders."""
