@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 
 SIGMA = 25 / 255
 
+QUALITY = 128
+"""Pixels a side of the picture whose PSNR is compared."""
+
 WAYS = ("float32", "bfloat16", "contiguous", "compiled", "compiled-bfloat16")
 """How a denoiser can be called. The state is always float32; `contiguous` is without the channels-last layout."""
 
@@ -57,7 +60,7 @@ def bench_speed(
 
     where = resolve_device(device)
     clock = time.process_time if cpu_time else time.perf_counter
-    clean = {s.channels: s.pictures[0].x for s in read_sets([], crop=max(256, *sizes))}
+    clean = {s.channels: s.pictures[0].x for s in read_sets([], crop=max(QUALITY, *sizes))}
     cases = [case for spec in specs for case in cases_of(spec, ways, where)]
     table = Table(box=box.MARKDOWN)
     for name in ("denoiser", "way"):
@@ -65,9 +68,9 @@ def bench_speed(
     for name in (*(f"{size}²" for size in sizes), "PSNR", "loss"):
         table.add_column(name, justify="right")
     speeds = {size: speed(cases, clean, size, rows, rounds, where, clock) for size in sizes}
-    for number, case in enumerate(cases):
-        quality = psnr(case, clean[case.channels][:, :256, :256], where)
-        best = psnr(cases[number - number % len(ways)], clean[case.channels][:, :256, :256], where)
+    qualities = [psnr(case, clean[case.channels][:, :QUALITY, :QUALITY], where) for case in cases]
+    for number, (case, quality) in enumerate(zip(cases, qualities, strict=True)):
+        best = qualities[number - number % len(ways)]
         figures = [f"{speeds[size][number]:.3g}" for size in sizes]
         table.add_row(case.label, case.way, *figures, f"{quality:.2f}", f"{best - quality:.3f}")
     Console(width=200, soft_wrap=True).print(table)
