@@ -30,6 +30,7 @@ def two_nodes(monkeypatch):
 
     monkeypatch.setenv("RAY_USAGE_STATS_ENABLED", "0")
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    monkeypatch.setenv("RAY_worker_niceness", "0")  # 15 otherwise: on a busy machine they would hardly ever run
     node = {"num_cpus": 1, "node_ip_address": "127.0.0.1", "object_store_memory": 80_000_000}
     made = Cluster(initialize_head=True, head_node_args={**node, "include_dashboard": False})
     second = made.add_node(**node)

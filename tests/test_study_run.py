@@ -25,6 +25,10 @@ from snips.images import write_png
 from snips_cli.main import main
 from snips_cli.study import cells as cells_module
 from snips_cli.study.folder import StudyFolder
+from snips_cli.study.metrics import DEFAULT
+from snips_cli.study.record import asked_for
+from snips_cli.study.spec import read_spec
+from snips_cli.study.survey import survey
 
 pytest.importorskip("pyarrow", reason="needs the extra study")
 
@@ -387,3 +391,17 @@ def test_the_table_has_means_over_pictures_seeds_and_samples(here):
     assert readable.exit_code == 0
     assert readable.stdout.count("inpaint") == 4
     assert "no study.json" in CliRunner().invoke(main, ["study", "table", "."]).stderr
+
+
+def test_without_ray_it_says_what_to_type(here, monkeypatch):
+    monkeypatch.setitem(sys.modules, "ray", None)
+    result = study("--out", "first", "--ray", "127.0.0.1:1")
+    assert result.exit_code == 1
+    assert result.stderr == "snips: studies need ray: pip install 'snips-toolkit[ray]'\n"
+
+
+def test_the_metrics_that_a_study_does_not_name_are_part_of_it(here, monkeypatch):
+    """So that a folder is not gone on with by a version that measures other things."""
+    monkeypatch.setattr("snips_cli.study.metrics.check", lambda names: None)  # it imports what they need
+    Path("study.toml").write_text(STUDY.replace('metrics = ["psnr", "residual", "mse_ratio"]', ""), encoding="utf-8")
+    assert asked_for(survey(read_spec("study.toml"), "cpu").grid)["metrics"] == list(DEFAULT)

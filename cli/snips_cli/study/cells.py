@@ -149,9 +149,7 @@ def restored_cell(cell: Cell, device: str) -> Outcome:
     measuring = time.perf_counter()
     restored = compare(case, posterior)
     assert case.clean is not None
-    measured = metrics.measure(
-        case.clean, case.observation, restored.mmse, posterior.samples, cell.spec.metrics or metrics.DEFAULT
-    )
+    measured = metrics.measure(case.clean, case.observation, restored.mmse, posterior.samples, cell.spec.metrics)
     ended = time.perf_counter()
     pictures = kept(cell, restored, measured)
     columns = cell.facts() | {

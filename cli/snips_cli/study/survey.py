@@ -6,7 +6,7 @@ import time
 import warnings
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from snips.errors import InvalidValue, OptionError, SnipsError, SnipsWarning, UnknownName
@@ -104,6 +104,7 @@ def survey(spec: Spec, device: str) -> Survey:
     Raises SnipsError for what is wrong with the file: names and options that there are not, pictures that cannot be
     read. What cannot go together, and priors without their weights or libraries, are for `Survey.problems`.
     """
+    spec = replace(spec, metrics=spec.metrics or metrics.DEFAULT)
     check_names(spec)
     images = tuple(find_images(spec.images))
     prints = prints_of(spec)
@@ -174,7 +175,7 @@ def seconds_of_call(job: Job) -> float:
 
 def check_names(spec: Spec) -> None:
     """Raises UnknownName, OptionError or InvalidValue, saying all that are wrong."""
-    metrics.check(spec.metrics or metrics.DEFAULT)
+    metrics.check(spec.metrics)
     wrong: list[str] = []
     samplers = [sampler for task in spec.tasks for sampler in samplers_for(spec, task)]
     kinds = (("denoiser", spec.priors), ("task", spec.tasks), ("sampler", samplers))
