@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import io
 import json
 import signal
@@ -25,6 +26,7 @@ from snips.images import write_png
 from snips_cli.main import main
 from snips_cli.study import cells as cells_module
 from snips_cli.study.folder import StudyFolder
+from snips_cli.study.grid import Cell
 from snips_cli.study.metrics import DEFAULT
 from snips_cli.study.record import asked_for
 from snips_cli.study.spec import read_spec
@@ -141,6 +143,20 @@ def test_nothing_is_computed_twice(here, monkeypatch):
     assert "16 of them done before; 0 denoiser calls to go" in result.stderr
     assert everything(Path("first/cells")) == before
     assert len(json.loads(Path("first/study.json").read_text())["runs"]) == 2
+
+
+def test_cells_are_walked_and_not_kept(here, monkeypatch):
+    """So that memory does not grow with their number."""
+    compute, alive = cells_module.restored_cell, []
+
+    def counted(cell, device):
+        alive.append(sum(type(thing) is Cell for thing in gc.get_objects()))
+        return compute(cell, device)
+
+    monkeypatch.setattr(cells_module, "restored_cell", counted)
+    done("--out", "first")
+    assert len(alive) == CELLS
+    assert max(alive) <= 3
 
 
 def test_only_the_mmse_estimate(here):
