@@ -201,3 +201,29 @@ def test_the_smoothing_spline_minimises_what_it_says():
         )
     gray = smoothing_spline(torch.full((1, 1, 4, 4), 0.3), snips.Grayscale(), 0.01)
     torch.testing.assert_close(gray, torch.full((1, 3, 4, 4), 0.3), atol=2e-3, rtol=0)
+
+
+def test_the_commands_of_the_page_run(small):
+    page = (Path(__file__).resolve().parents[1] / "docs/tasks.md").read_text(encoding="utf-8")
+    commands = re.findall(r"^\$ snips (run .*)$", page, re.MULTILINE)
+    assert len(commands) == 7
+    photo = np.kron(read_picture("colour.png"), np.ones((1, 1, 2)))  # 16×16
+    write_png("photo.png", photo)
+    write_png("small.png", photo[:, ::2, ::2])
+    np.save("matrix.npy", np.eye(256)[::3])
+    np.save("measured.npy", np.zeros((3, 128), np.float32))
+    for index, command in enumerate(commands):
+        quick = [
+            "--denoiser",
+            "gaussian-field",
+            "-s",
+            "steps=5",
+            "--samples",
+            "1",
+            "--device",
+            "cpu",
+            "--out",
+            f"out{index}",
+        ]
+        result = CliRunner().invoke(main, [*command.split(), *quick])
+        assert result.exit_code == 0, f"{command}\n{result.output}"

@@ -75,6 +75,7 @@ def _facts(card: Card) -> list[tuple[str, str]]:
         facts.append(("needs", f"pip install 'snips-toolkit[{card.extra}]'" if card.extra else ""))
     if isinstance(card, SamplerCard):
         facts.append(("tasks", ", ".join(card.tasks) or "any"))
+        facts.append(("samples", "depend on each other, and on their number" if card.couples_rows else ""))
     if isinstance(card, TaskCard):
         facts.append(("must be given", ", ".join(card.required)))
     for check, reason in (card.expected_failed_checks or {}).items():

@@ -75,6 +75,8 @@ def measure(restored: Restored) -> dict[str, Any]:
         **figures(restored, None),
         "residual": residuals(restored),
     }
+    if posterior.diagnostics:
+        entry["diagnostics"] = dict(posterior.diagnostics[0])
     if restored.spline is not None:
         entry["spline"] = quality(case, restored.spline)
     if case.observed is not None and restored.fill is not None:

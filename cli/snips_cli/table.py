@@ -53,6 +53,7 @@ def columns(entry: Mapping[str, Any]) -> dict[str, str]:
         "PSNR of spline": number((entry.get("spline") or {}).get("psnr"), 2),
         "hole PSNR of fill": number((hole.get("fill") or {}).get("psnr"), 2),
         **psnrs(hole, "hole PSNR of"),
+        "R̂": number((entry.get("diagnostics") or {}).get("r_hat"), 2),
         "residual std/σ0": number(average(residual["std_over_sigma"]), 3),
         "max |ρ|": number(max((abs(rho) for rho in known(residual["rho"])), default=None), 3),
         "p": number(average(residual["p_value"]), 2),

@@ -51,7 +51,7 @@ INPAINT = TaskCard(
         Option("mask", str, "text", "text, rows[:COUNT], box[:SIDE], eye, random[:SHARE missing], or a picture file"),
     ),
     required=("mask",),
-    samplers=("noise-split", "langevin"),
+    samplers=("noise-split", "split-gibbs", "langevin"),
 )
 
 GAUSSIAN_FIELD = DenoiserCard(

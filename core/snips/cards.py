@@ -142,6 +142,8 @@ class SamplerCard(Card):
     kind = "sampler"
     tasks: tuple[str, ...] = ()
     """Tasks it handles, empty for any."""
+    couples_rows: bool = False
+    """The samples of a picture depend on each other: they run together, and with another number they are others."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -63,7 +63,7 @@ def sample(
         denoiser, sampler: objects, or names of registered ones.
         samples: how many of each picture.
         seed: each row's noise is a function of (seed, image, sample, step), whatever the batches.
-        batch: rows at once; by default as many as make 4 million values.
+        batch: rows at once; by default as many as make 4 million values. The result does not depend on it.
         device: where to compute; by default where the denoiser is.
         dtype: of the state, float32 or float64; "bfloat16" keeps it in float32 and calls the denoiser in bfloat16.
         compile: pass the denoiser through `torch.compile`.

@@ -97,7 +97,14 @@ class State(Protocol):
 
 @runtime_checkable
 class PosteriorSampler(Protocol):
-    """Draws from p(x | y), step by step. The engine owns the loop: progress, stopping, saving, resuming."""
+    """Draws from p(x | y), step by step. The engine owns the loop: progress, stopping, saving, resuming.
+
+    Two things more, for samplers that need them. `couples_rows = True`: the samples of a picture depend on each other;
+    the engine then hands over all of one picture at once, and of no other, whatever `batch` says (that many rows go to
+    the denoiser at once), and a sample follows from the seed and the number of samples. `diagnosed = ("field", …)` and
+    `diagnose(**fields) -> dict[str, float]`: at the end the engine passes these fields of the last state, (samples, …)
+    of one picture, and keeps the answer in Posterior.diagnostics; what is amiss is a SnipsWarning.
+    """
 
     def plan(self, observation: Observation, levels: NoiseLevels) -> Sequence[Level]:
         """Every step, known before the first denoiser call, from the operator and σ0 alone (not from y)."""

@@ -49,6 +49,22 @@ class Called:
 
 
 @dataclass(frozen=True, eq=False)
+class InParts:
+    """A denoiser that is called with no more than `rows` rows at once."""
+
+    denoiser: MMSEDenoiser
+    rows: int
+
+    @property
+    def noise_levels(self) -> NoiseLevels:
+        return self.denoiser.noise_levels
+
+    def denoise(self, x: Tensor, sigma: Tensor) -> Tensor:
+        parts = zip(x.split(self.rows), sigma.split(self.rows), strict=True)
+        return torch.cat([self.denoiser.denoise(*part) for part in parts])
+
+
+@dataclass(frozen=True, eq=False)
 class Job:
     """A validated run: what to sample, from what, with what, in which rows."""
 
@@ -60,6 +76,7 @@ class Job:
     rows: Sequence[Row]
     images: int
     batch: int
+    """Rows that run together: all of a picture, and no others, where the sampler couples them."""
     seed: int
     device: torch.device
     dtype: torch.dtype
@@ -122,16 +139,20 @@ def prepare(
     outside = check_plan(plan, denoiser.noise_levels, out_of_range)
     observation = observation.to(where, state)
     images = len(observation.batch)
-    values = torch.Size(observation.image_shape).numel()
+    at_once = batch or max(BATCH_VALUES // torch.Size(observation.image_shape).numel(), 1)
+    called = _called(denoiser, autocast, compile, out_of_range if outside else "error")
+    rows = [(image, sample) for sample in range(samples) for image in range(images)]
+    if getattr(sampler, "couples_rows", False):
+        rows, called, at_once = sorted(rows), InParts(called, at_once), samples
     return Job(
         observation=observation,
-        denoiser=_called(denoiser, autocast, compile, out_of_range if outside else "error"),
+        denoiser=called,
         original=denoiser,
         sampler=sampler,
         plan=plan,
-        rows=[(image, sample) for sample in range(samples) for image in range(images)],
+        rows=rows,
         images=images,
-        batch=batch or max(BATCH_VALUES // values, 1),
+        batch=at_once,
         seed=seed,
         device=where,
         dtype=state,

@@ -111,7 +111,7 @@ class Langevin:
         masked = isinstance(observation.operator, Mask)
         if not masked and not isinstance(observation.operator, Identity):
             name = type(observation.operator).__name__
-            raise UnsupportedOperator(f"langevin denoises and inpaints; it has no step for the operator {name}")
+            raise UnsupportedOperator(f"langevin denoises and inpaints; for the operator {name} there is noise-split")
         T = self.steps_per_level or (preset.inpaint_steps if masked else preset.denoise_steps)
         ratio = self.ratio or preset.ratio
         σ_min = self.sigma_min or max(SIGMA_L, levels.low)

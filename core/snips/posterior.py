@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -38,6 +38,8 @@ class Posterior:
     seed: int
     plan: Sequence[Level] = field(repr=False)
     snapshots: tuple[Snapshot, ...] = field(default=(), repr=False)
+    diagnostics: tuple[Mapping[str, float], ...] = field(default=(), repr=False)
+    """What the sampler says of its chains, one a picture; empty if it says nothing."""
 
     def save(self, folder: str | Path) -> Path:
         """Write `samples.safetensors` (samples, mean, std) and PNGs into a new folder, whole or not at all.
@@ -64,10 +66,11 @@ class Posterior:
 class Tally:
     """Mean and spread of many samples without keeping them (Welford 1962), one sample after another in float64.
 
-    So the sums do not depend on the batches in which samples arrive. Rows come sample by sample, each over all images.
+    So the sums do not depend on the batches in which samples arrive. They come in the order of `rows`, (image, sample).
     """
 
-    def __init__(self, images: int, shape: Sequence[int], keep: int) -> None:
+    def __init__(self, rows: Sequence[tuple[int, int]], images: int, shape: Sequence[int], keep: int) -> None:
+        self.rows = rows
         self.images = images
         self.kept: list[Tensor] = []
         self.limit = keep * images
@@ -77,13 +80,23 @@ class Tally:
 
     def add(self, rows: Tensor) -> None:
         for x in rows.cpu():
-            image, n = self.count % self.images, self.count // self.images + 1
-            if self.count < self.limit:
+            image, sample = self.rows[self.count]
+            if self._is_kept(sample):
                 self.kept.append(x)
             delta = x.double() - self.mean[image]
-            self.mean[image] += delta / n
+            self.mean[image] += delta / (sample + 1)
             self.m2[image] += delta * (x.double() - self.mean[image])
             self.count += 1
+
+    def _is_kept(self, sample: int) -> bool:
+        return sample * self.images < self.limit
+
+    def samples(self) -> Tensor:
+        """Those kept, (samples, images, *shape)."""
+        order = [(sample, image) for image, sample in self.rows if self._is_kept(sample)]
+        kept = dict(zip(order, self.kept, strict=True))
+        ordered = torch.stack([kept[place] for place in sorted(kept)])
+        return ordered.reshape(-1, self.images, *ordered.shape[1:])
 
     def std(self) -> Tensor:
         n = self.count // self.images

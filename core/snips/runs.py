@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -36,7 +36,8 @@ class Run:
 
     def __init__(self, job: Job, keep: int, snapshots: int) -> None:
         self.job = job
-        self.tally = Tally(job.images, job.observation.image_shape, keep)
+        self.tally = Tally(job.rows, job.images, job.observation.image_shape, keep)
+        self.diagnosed: dict[str, list[Tensor]] = {name: [] for name in getattr(job.sampler, "diagnosed", ())}
         count = min(snapshots, len(job.plan))
         self.snapshot_at = [round((i + 1) * len(job.plan) / count) - 1 for i in range(count)]
         self.snapshots: dict[int, Tensor] = {}
@@ -58,6 +59,8 @@ class Run:
                 self.seconds = time.monotonic() - started
                 yield step
             self.tally.add(self.flight.state.x)
+            for name, rows_of in self.diagnosed.items():
+                rows_of += getattr(self.flight.state, name).cpu()
             self.flight = None
         self.seconds = time.monotonic() - started
 
@@ -70,7 +73,7 @@ class Run:
 
     def posterior(self) -> Posterior:
         job, batched = self.job, self.job.observation.y.ndim == 4
-        samples = torch.stack(self.tally.kept).reshape(-1, job.images, *job.observation.image_shape)
+        samples = self.tally.samples()
 
         def picture(x: Tensor) -> Tensor:
             return (x if batched else x[0]).to(job.dtype)
@@ -84,7 +87,15 @@ class Run:
             seed=job.seed,
             plan=tuple(job.plan),
             snapshots=tuple(Snapshot(k, job.plan[k].sigma, picture(x)) for k, x in sorted(self.snapshots.items())),
+            diagnostics=tuple(self.diagnose(image) for image in range(job.images)) if self.diagnosed else (),
         )
+
+    def diagnose(self, image: int) -> Mapping[str, float]:
+        """What the sampler says of the chains of one picture."""
+        mine = [place for place, row in enumerate(self.job.rows) if row[0] == image]
+        fields = {name: torch.stack([rows[place] for place in mine]) for name, rows in self.diagnosed.items()}
+        answer: Mapping[str, float] = getattr(self.job.sampler, "diagnose")(**fields)  # noqa: B009
+        return answer
 
     def identity(self) -> dict[str, Any]:
         return self.job.identity() | {"keep": self.tally.limit, "snapshots": len(self.snapshot_at)}
@@ -95,6 +106,7 @@ class Run:
         if self.tally.kept:
             tensors["kept"] = torch.stack(self.tally.kept)
         tensors |= {f"snapshot.{k}": x for k, x in self.snapshots.items()}
+        tensors |= {f"diagnosed.{name}": torch.stack(rows) for name, rows in self.diagnosed.items() if rows}
         if self.flight is not None:
             place |= {"flying": len(self.flight.rows), "steps": self.flight.steps}
             state = self.flight.state
@@ -107,6 +119,7 @@ class Run:
         tally.mean, tally.m2, tally.count = tensors["mean"], tensors["m2"], place["count"]
         tally.kept = list(tensors.get("kept", ()))
         self.snapshots = {int(name[9:]): x for name, x in tensors.items() if name.startswith("snapshot.")}
+        self.diagnosed = {name: list(tensors.get(f"diagnosed.{name}", ())) for name in self.diagnosed}
         self.seconds = place["seconds"]
         if place["flying"]:
             rows = list(job.rows[tally.count : tally.count + place["flying"]])

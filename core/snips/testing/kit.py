@@ -61,7 +61,7 @@ def check_sampler(
 ) -> list[Result]:
     """Check that a sampler keeps to the contract, and that it samples: it is held against exact posteriors.
 
-    `denoise` and `inpaint` are tried; one that the sampler answers with UnsupportedOperator is skipped.
+    `denoise`, `inpaint` and `deblur` are tried; one that the sampler answers with UnsupportedOperator is skipped.
     Arguments and errors otherwise as `check_denoiser`.
     """
     return run(sampler_checks(sampler, expected_failed_checks), collect)

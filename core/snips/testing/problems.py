@@ -14,6 +14,8 @@ from snips.engine import sample
 from snips.interfaces import Level, MMSEDenoiser, NoiseLevels, PosteriorSampler
 from snips.noise import Noise
 from snips.observation import Identity, Mask, Observation
+from snips.operators import Blur
+from snips.operators.blur import uniform_kernel
 from snips.testing.bench import noise_like
 
 SHAPE = (1, 4, 4)
@@ -72,14 +74,17 @@ class Problem:
 
 
 def problems() -> list[Problem]:
-    """Denoising at σ0 = 0.2, and inpainting every other pixel at σ0 = 0.1, of a Gaussian field with spectrum |k|⁻²."""
+    """Denoising at σ0 = .2, inpainting every other pixel and deblurring at σ0 = .1, of a field with spectrum |k|⁻²."""
     prior = GaussianPrior.power_law(SHAPE)
     clean = prior.draw(1, torch.Generator().manual_seed(3))[0]
     rows, columns = torch.meshgrid(torch.arange(4), torch.arange(4), indexing="ij")
     every_other = Mask((rows + columns) % 2 == 0)
+    blur = Blur(uniform_kernel(3), SHAPE[1:])
+    blurred = blur.forward(clean[None])[0]
     return [
         Problem("denoise", prior, Observation(clean + 0.2 * noise_like(clean, 4), 0.2, Identity())),
         Problem("inpaint", prior, Observation(clean + 0.1 * noise_like(clean, 5), 0.1, every_other)),
+        Problem("deblur", prior, Observation(blurred + 0.1 * noise_like(blurred, 6), 0.1, blur)),
     ]
 
 

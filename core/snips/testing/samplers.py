@@ -1,7 +1,7 @@
 """What a posterior sampler must satisfy, one function a check, in the order in which they are best read.
 
-Each takes the sampler and a problem (denoising or inpainting), and raises CheckFailed, or CheckSkipped where the
-sampler says by UnsupportedOperator that the task is not its own.
+Each takes the sampler and a problem (denoising, inpainting or deblurring), and raises CheckFailed, or CheckSkipped
+where the sampler says by UnsupportedOperator that the task is not its own.
 """
 
 from __future__ import annotations

@@ -47,7 +47,8 @@ def propagate(sampler: PosteriorSampler, observation: Observation, prior: Gaussi
     d = math.prod(shape)
     eye = torch.eye(d, dtype=torch.float64)
     generator = torch.Generator().manual_seed(0)
-    state_type: Any = None
+    watched = getattr(sampler, "diagnosed", ())  # fields that only look on: no later step depends on them
+    first: Any = None
 
     def rows(count: int) -> Observation:
         return observation.to(torch.device("cpu"), torch.float64).rows([0] * count)
@@ -70,23 +71,27 @@ def propagate(sampler: PosteriorSampler, observation: Observation, prior: Gaussi
             spread += part @ part.T
         return a, b, spread
 
+    def moving(state: Any) -> dict[str, Tensor]:
+        return {name: getattr(state, name) for name in state._fields if name not in watched}
+
     def flat(state: Any) -> Tensor:
-        if any(field.shape[1:] != shape for field in state):
+        if any(field.shape[1:] != shape for field in moving(state).values()):
             raise NotAffine("the sampler's state is not made of pictures")
-        return torch.cat([field.flatten(1) for field in state], 1)
+        return torch.cat([field.flatten(1) for field in moving(state).values()], 1)
 
     def start(_: Tensor | None, count: int, noise: Any) -> Tensor:
-        nonlocal state_type
-        state = sampler.init(rows(count), plan, noise)
-        state_type = type(state)
-        return flat(state)
+        nonlocal first
+        first = sampler.init(rows(count), plan, noise)
+        return flat(first)
 
     _, mean, cov = affine(start, 0)
     for level in plan:
 
         def step(u: Tensor | None, count: int, noise: Any, level: Any = level) -> Tensor:
             assert u is not None
-            state = state_type(*(part.reshape(count, *shape) for part in u.reshape(count, -1, d).unbind(1)))
+            parts = (part.reshape(count, *shape) for part in u.reshape(count, -1, d).unbind(1))
+            still = {name: getattr(first, name)[:1].expand(count, *getattr(first, name).shape[1:]) for name in watched}
+            state = first._replace(**dict(zip(moving(first), parts, strict=True)), **still)
             return flat(sampler.step(state, level, prior, rows(count), noise))
 
         a, b, spread = affine(step, len(mean))

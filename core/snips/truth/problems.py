@@ -1,7 +1,9 @@
 """Priors and observations whose posterior is known in closed form: what `snips bench truth` runs on.
 
 field: a periodic Gaussian field of spectrum |k|⁻², 16×16, std .2 about .5. Denoising at four σ0; inpainting with a
-    random half of the pixels missing, and with an 8×8 box missing. Affine samplers are propagated exactly.
+    random half of the pixels missing, and with an 8×8 box missing; deblurring (uniform 5×5), superresolution by 4
+    (block mean and bicubic), colouring (8×8, channels independent), and a quarter of the Walsh–Hadamard coefficients.
+    Affine samplers are propagated exactly.
 mixture-2d: pictures of two pixels, five components on a cross of arms .3 about (.5, .5), each with independent pixels
     of std .06. Denoising at σ0 = .203; inpainting the second pixel at σ0 = .1.
 mixture-64d: 8×8 pictures, six components of equal weight: dark, bright, a ramp to the right, one down, one to the
@@ -27,6 +29,8 @@ from torch import Tensor
 from snips.analytic import GaussianMixture, GaussianMixturePrior, GaussianPrior
 from snips.interfaces import Operator
 from snips.observation import Identity, Mask, Observation
+from snips.operators import Blur, Downsample, Grayscale, WalshHadamard
+from snips.operators.blur import uniform_kernel
 
 FEW, MANY = (5, 10, 20), (20, 30, 50)
 
@@ -120,21 +124,33 @@ def fields() -> list[KnownProblem]:
     box = Mask(~(inner[:, None] & inner))
 
     def problem(
-        name: str, what: str, operator: Operator, sigma: float, nfe: tuple[int, ...], quick: bool
+        name: str,
+        what: str,
+        operator: Operator,
+        sigma: float,
+        nfe: tuple[int, ...],
+        quick: bool,
+        shape: tuple[int, int, int] = shape,
     ) -> KnownProblem:
         def make(seed: int) -> Case:
             prior = _field(shape)
             generator = torch.Generator().manual_seed(seed)
             return Case(prior, observe(prior.draw(1, generator)[0], operator, sigma, generator))
 
+        size = f"{shape[1]}×{shape[2]}"
         return KnownProblem(
-            f"field-{name}-{sigma:g}", f"16×16 field, {what}, σ0 {sigma:g}", "w2", make, 1, nfe, quick=quick
+            f"field-{name}-{sigma:g}", f"{size} field, {what}, σ0 {sigma:g}", "w2", make, 1, nfe, quick=quick
         )
 
     return [
         *(problem("denoise", "denoising", Identity(), s, FEW, s == 0.203) for s in (0.1, 0.203, 0.606, 1.0)),
         *(problem("half", "half missing", half, s, MANY, s == 0.1) for s in (0.05, 0.1, 0.2)),
         *(problem("box", "8×8 box missing", box, s, MANY, False) for s in (0.05, 0.1, 0.2)),
+        problem("deblur", "uniform 5×5 blur", Blur(uniform_kernel(5), shape[1:]), 0.1, MANY, False),
+        problem("superres", "4 times smaller by means", Downsample(shape[1:], 4), 0.1, MANY, False),
+        problem("bicubic", "4 times smaller by bicubic", Downsample(shape[1:], 4, "bicubic"), 0.1, MANY, False),
+        problem("colorize", "luma of colours", Grayscale(), 0.1, MANY, False, (3, 8, 8)),
+        problem("compressive", "a quarter of Walsh–Hadamard", WalshHadamard(shape[1:], 0.25), 0.1, MANY, False),
     ]
 
 

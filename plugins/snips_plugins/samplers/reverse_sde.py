@@ -74,7 +74,7 @@ class ReverseSDE:
         """Every step from σ0 down. Raises UnsupportedOperator for an operator other than Identity."""
         if not isinstance(observation.operator, Identity):
             name = type(observation.operator).__name__
-            raise UnsupportedOperator(f"reverse-sde only denoises; {name} needs langevin (Mask)")
+            raise UnsupportedOperator(f"reverse-sde only denoises; for the operator {name} there is noise-split")
         return reverse_plan(observation.sigma, self.steps, self.variant, levels, self.sigma_min)
 
     def init(self, observation: Observation, plan: Sequence[SDELevel], noise: Noise) -> SDEState:

@@ -13,7 +13,14 @@ from torch import Tensor
 from snips.classical import biharmonic_fill, smoothing_spline
 from snips.errors import InvalidValue, UnsupportedOperator
 from snips.interfaces import NoiseLevels, SpectralOperator
+from snips.noise import Noise
 from snips.observation import Mask, Observation
+
+START = 0.4
+"""First level of an annealing that starts from a picture: about the spread of pictures in [0, 1]."""
+
+PURE_NOISE = 10.0
+"""From this σ on, a clean picture is lost in the noise."""
 
 PINNED = 1e-4
 """Where 1 − q is smaller, z is taken to be u/s: the noise that is left out is a hundredth of ρ."""
@@ -49,6 +56,23 @@ def starting_picture(observation: Observation) -> Tensor:
     if isinstance(observation.operator, Mask):
         return biharmonic_fill(observation.y, observation.operator.mask)
     return smoothing_spline(observation.y, observation.operator, observation.sigma)
+
+
+def noisy_start(observation: Observation, σ: float, noise: Noise) -> Tensor:
+    """x at level σ before anything is known: gray, or a classical estimate where σ does not drown it, and noise."""
+    z = noise.normal()
+    return (0.5 if σ >= PURE_NOISE else starting_picture(observation)) + σ * z
+
+
+def path_down(levels: NoiseLevels, sigma_max: float | None, count: int, sampler: str) -> list[float]:
+    """`count` levels in equal ratios from sigma_max (by default 10, or the denoiser's largest) to .01 or its smallest.
+
+    Raises InvalidValue if there is no way down.
+    """
+    first, last = sigma_max or min(PURE_NOISE, levels.high), max(0.01, levels.low)
+    if not first > last:
+        raise InvalidValue(f"{sampler} goes down to σ {last:g}, and sigma_max {first:g} is not above it")
+    return [first * (last / first) ** (i / (count - 1)) for i in range(count)]
 
 
 def split_level(observation: Observation, levels: NoiseLevels, rho: float | None, sampler: str) -> float:

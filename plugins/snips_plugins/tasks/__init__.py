@@ -10,7 +10,8 @@ from snips.hookspecs import Register, hookimpl
 if TYPE_CHECKING:
     from snips.tasks import Task
 
-SAMPLERS = ("noise-split",)
+SAMPLERS = ("noise-split", "split-gibbs", "snips")
+"""Best first, for any operator that has an SVD."""
 
 DEBLUR = TaskCard(
     name="deblur",
