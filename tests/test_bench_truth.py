@@ -49,6 +49,7 @@ def test_a_sampler_is_not_run_where_it_has_no_step() -> None:
 
 
 def test_tables_and_files(tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib", reason="plots need the extra study")
     out = tmp_path / "bench"
     words = ("--problem", "mixture-2d-denoise", "--problem", "calibration-denoise", "--sampler", "reverse-sde")
     done = bench(*words, "--nfe", 5, "--samples", 100, "--out", out)
