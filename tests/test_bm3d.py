@@ -13,6 +13,7 @@ from torch import Tensor
 
 import snips
 from snips.errors import InvalidValue, MissingExtra
+from snips.testing.bench import smooth_pictures
 from snips_plugins.bm3d import BM3D
 
 bm3d = pytest.importorskip("bm3d", reason="the extra bm3d is not installed")
@@ -41,6 +42,12 @@ def test_it_denoises(denoiser: snips.MMSEDenoiser, channels: int, sigma: float, 
     clean = colour()[:, :channels]
     x = noisy(clean, sigma)
     assert psnr(snips.denoise(denoiser, x, sigma), clean) > psnr(x, clean) + gain
+
+
+@pytest.mark.slow
+def test_it_passes_the_kit(denoiser: snips.MMSEDenoiser) -> None:
+    """On few and small pictures: the kit's own take `snips check bm3d` minutes."""
+    snips.testing.check_denoiser(denoiser, pictures=smooth_pictures(8, 1, 24, 24))
 
 
 def test_it_is_the_packages_own_estimate(denoiser: snips.MMSEDenoiser) -> None:
