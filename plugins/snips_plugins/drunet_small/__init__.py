@@ -26,7 +26,7 @@ DENOISER = DenoiserCard(
     url="https://arxiv.org/abs/2008.13751",
     noise_levels=LEVELS,
     channels=(1, 3),
-    options=(Option("weights", str, "photographs", "photographs, or a file that `snips train drunet-small` wrote"),),
+    options=(Option("weights", str, "photographs", "photographs, dead-leaves, or a file of `snips train`"),),
 )
 
 TRAINABLE = TrainableCard(
