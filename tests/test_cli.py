@@ -59,6 +59,7 @@ def test_lists():
     assert [line.split()[0] for line in snips("denoisers", "gaussian-m*").output.splitlines()] == ["gaussian-mixture"]
     assert "\nlangevin " in snips("samplers").output
     assert {line.split()[0] for line in snips("tasks").output.splitlines()} >= {"denoise", "inpaint"}
+    assert {line.split()[0] for line in snips("trainables").output.splitlines()} >= {"drunet-small", "ncsnv2"}
 
 
 def test_lists_as_json():

@@ -21,6 +21,7 @@ COMMANDS = {
     "denoisers": ("snips_cli.parts:denoisers", "List the denoisers whose name matches GLOB."),
     "samplers": ("snips_cli.parts:samplers", "List the samplers whose name matches GLOB."),
     "tasks": ("snips_cli.parts:tasks", "List the tasks whose name matches GLOB."),
+    "trainables": ("snips_cli.parts:trainables", "List the networks to train whose name matches GLOB."),
     "describe": ("snips_cli.describe:describe", "Show what a part says of itself, and its options."),
     "check": ("snips_cli.check:check", "Check a denoiser or sampler for conformance."),
     "plugins": ("snips_cli.plugins:plugins", "List the plugins and what each brings."),

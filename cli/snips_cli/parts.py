@@ -1,4 +1,4 @@
-"""snips denoisers, samplers, tasks: what there is."""
+"""snips denoisers, samplers, tasks, trainables: what there is."""
 
 from __future__ import annotations
 
@@ -71,3 +71,4 @@ def echo_table(rows: Sequence[tuple[str, ...]]) -> None:
 denoisers = _command("denoiser", "List the denoisers whose name matches GLOB.")
 samplers = _command("sampler", "List the samplers whose name matches GLOB.")
 tasks = _command("task", "List the tasks whose name matches GLOB.")
+trainables = _command("trainable", "List the networks to train whose name matches GLOB.")
