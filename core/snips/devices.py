@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 import torch
 
 from snips.errors import DeviceError
@@ -18,3 +20,8 @@ def resolve_device(device: str | torch.device) -> torch.device:
         reason = str(error).splitlines()[0].rstrip(".")
         raise DeviceError(f"device {device} cannot be used here ({reason}); --device cpu always works") from error
     return resolved
+
+
+def usable_cpus() -> int:
+    """CPUs that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -29,7 +29,8 @@ BM3D = DenoiserCard(
 
 
 def load(device: str | torch.device = "cpu", workers: int | None = None) -> MMSEDenoiser:
-    from snips_plugins.bm3d.denoiser import BM3DDenoiser, usable_cpus
+    from snips.devices import usable_cpus
+    from snips_plugins.bm3d.denoiser import BM3DDenoiser
 
     return BM3DDenoiser(usable_cpus() if workers is None else workers)
 

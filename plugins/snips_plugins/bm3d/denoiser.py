@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -69,8 +68,3 @@ def estimate(picture: Picture, sigma: float) -> Picture:
         return np.asarray(bm3d_rgb(picture, sigma, PROFILE))
     # A colour picture without colours would be divided by their range.
     return np.stack([bm3d(channel, sigma, PROFILE) for channel in np.moveaxis(picture, -1, 0)], axis=-1)
-
-
-def usable_cpus() -> int:
-    """CPUs that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -18,6 +17,7 @@ from skimage.restoration import denoise_nl_means, denoise_tv_chambolle, denoise_
 from torch import Tensor
 
 from snips.adapters import NumpyFunction
+from snips.devices import usable_cpus
 from snips.errors import InvalidValue
 from snips.interfaces import NoiseLevels
 from snips_plugins.classical import LEVELS, MEASURED
@@ -148,8 +148,3 @@ def load(name: str, workers: int | None = None, shifts: int = 4) -> Rows:
     if shifts < 1:
         raise InvalidValue(f"wavelet's shifts must be at least 1, not {shifts}")
     return Rows(name, partial(wavelet, shifts=shifts), LEVELS, workers)
-
-
-def usable_cpus() -> int:
-    """CPUs that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
