@@ -80,6 +80,14 @@ def test_a_training_leaves_weights_with_a_card_and_a_log(tmp_path):
     assert all(line["loss"] > 0 for line in log)
 
 
+def test_the_command_and_the_function_learn_at_the_same_scales():
+    from snips.training.corpora import SCALES
+    from snips_cli.train import train as command
+
+    option = next(option for option in command.params if option.name == "scales")
+    assert option.type_cast_value(None, option.default) == ",".join(f"{scale:g}" for scale in SCALES)
+
+
 @pytest.mark.parametrize("name", ["drunet-small", "ncsnv2"])
 def test_what_was_trained_denoises(name, tmp_path):
     options = ["-n", "widths=8,8"] if name == "drunet-small" else ["-n", "ngf=4"]
@@ -152,10 +160,12 @@ def test_a_full_disk_is_one_line_and_the_last_state_stays(tmp_path):
         (["drunet-smal"], "did you mean drunet-small"),
         (["drunet-small"], "nothing to learn from"),
         ([*TINY[:5], "--patch", "15", "--leaves", "1"], "needs a multiple of 4"),
-        (["drunet-small", "-n", "widths=a", "--leaves", "1"], "say widths=32,64,128,192"),
+        (["drunet-small", "-n", "widths=a", "--leaves", "1"], "say widths=64,96,128,192"),
         (["drunet-small", "-n", "weights=nothing.safetensors", "--leaves", "1"], "No such file"),
         ([*TINY, "--sigma-min", "2"], "0 < sigma_min < sigma_max"),
         ([*TINY, "--optimiser", "adamv"], "did you mean adam"),
+        ([*TINY, "--scales", "1,big"], "not a list of positive numbers"),
+        ([*TINY, "--scales", "0"], "not a list of positive numbers"),
         (["ncsnv2", "-n", "ngf=0", "--leaves", "1"], "ngf=0"),
     ],
 )

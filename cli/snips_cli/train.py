@@ -10,10 +10,28 @@ import click
 from snips_cli.options import part_options, verbose
 
 
+def numbers(ctx: click.Context, parameter: click.Parameter, value: str) -> tuple[float, ...]:
+    """Positive numbers, by commas."""
+    try:
+        found = tuple(float(part) for part in value.split(","))
+    except ValueError:
+        found = ()
+    if not found or min(found) <= 0:
+        raise click.BadParameter(f"{value!r} is not a list of positive numbers, as in 1,0.5")
+    return found
+
+
 @click.command()
 @click.argument("name")
 @part_options("-n", "network_options", help="Option of the network: `snips describe NAME`.")
 @click.option("--images", multiple=True, metavar="FOLDER", help="Pictures to learn from, or skimage:NAME; repeatable.")
+@click.option(
+    "--scales",
+    default="1,0.7,0.5,0.35",
+    callback=numbers,
+    show_default=True,
+    help="Sizes at which a picture is learned from.",
+)
 @click.option("--leaves", default=0.0, show_default=True, help="Share of crops that are dead leaves, drawn afresh.")
 @click.option(
     "--out", required=True, type=click.Path(path_type=Path), help="Folder of the state, the log and the weights."

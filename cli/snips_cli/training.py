@@ -40,6 +40,7 @@ def execute(
     name: str,
     network_options: Mapping[str, str],
     images: Sequence[str],
+    scales: Sequence[float],
     leaves: float,
     out: Path,
     device: str,
@@ -64,13 +65,13 @@ def execute(
         state = out / "state.pt"
         if state.exists() and not resume:
             raise OutputError(f"{out} holds a training; add --resume to go on with it, or choose another folder")
-        corpus = Corpus(photographs(images, settings.patch), leaves)
+        corpus = Corpus(photographs(images, settings.patch, scales), leaves)
         try:
             training = Training(trainable, corpus, settings, where)
         except ImportError as error:
             raise MissingExtra(f"training needs {error.name}: pip install 'snips-toolkit[train]'") from error
         run = {"name": name, "network": dict(network_options), "images": list(images), "leaves": leaves}
-        run |= {"pictures": len(corpus.photographs)} | asdict(settings)
+        run |= {"scales": list(scales), "pictures": len(corpus.photographs)} | asdict(settings)
         make_folder(out)
         if state.exists():
             training.resume(state, run)
@@ -78,7 +79,7 @@ def execute(
             "title": f"{name} trained by snips {version('snips-toolkit')}",
             "licence": licence,
             "data": origin,
-            "made": f"snips {shlex.join(portable(typed))}",
+            "made": shlex.join([*launcher(training.world), *portable(typed)]),
             "seed": str(settings.seed),
             "sigma": f"{settings.sigma_min:g} {settings.sigma_max:g}",
             **trainable.metadata,
@@ -109,6 +110,11 @@ def carry_out(training: Training, run: dict[str, Any], card: dict[str, str], out
             if stop.signal is not None:
                 stop.obey()
     return weights if first else None
+
+
+def launcher(processes: int) -> list[str]:
+    """How the command line begins."""
+    return ["snips"] if processes == 1 else ["torchrun", "--nproc-per-node", str(processes), "-m", "snips_cli"]
 
 
 def portable(typed: Sequence[str]) -> list[str]:

@@ -75,6 +75,15 @@ def read_metadata(path: str | Path) -> dict[str, str]:
         raise WeightsError(f"{path}: not a file of weights, or cut short; download it again") from error
 
 
+def lineage(path: str | Path) -> dict[str, str]:
+    """For the card of weights that are trained on from these: what made these, and to which step."""
+    card = read_metadata(path)
+    if "made" not in card:
+        return {}
+    made = f"{card['made']} (step {card.get('step', 'unknown')})"
+    return {"start": f"{card['start']}; {made}" if "start" in card else made}
+
+
 def physical_memory() -> float:
     """Of this machine, in bytes; infinite where the system does not say."""
     try:

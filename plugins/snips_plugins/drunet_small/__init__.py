@@ -36,7 +36,7 @@ TRAINABLE = TrainableCard(
     citation=CITATION,
     options=(
         Option("channels", str, "both", "of the pictures", ("gray", "colour", "both")),
-        Option("widths", str, "32,64,128,192", "features at each scale, from half the picture's size on down"),
+        Option("widths", str, "64,96,128,192", "features at each scale, from half the picture's size on down"),
         Option("blocks", int, 2, "residual blocks at each scale, on either side"),
         Option("weights", str, None, "start from these weights instead of fresh ones"),
     ),

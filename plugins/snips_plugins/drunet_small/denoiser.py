@@ -10,9 +10,10 @@ import torch
 from snips.errors import OptionError, WeightsError
 from snips.interfaces import NoiseLevels
 from snips.training.trainable import Trainable
-from snips.weights import State, as_state, load_into, network_from, read_metadata, read_weights
+from snips.weights import State, as_state, lineage, load_into, network_from, read_metadata, read_weights
 from snips_plugins.drunet_small import LEVELS
 from snips_plugins.drunet_small.network import SmallDRUNet
+from snips_plugins.drunet_small.widen import widen
 from snips_plugins.networks import NetworkDenoiser
 
 HERE = Path(__file__).parent
@@ -52,7 +53,7 @@ def layout(state: State, what: str) -> tuple[tuple[int, ...], tuple[int, ...], i
 
 
 def drunet_small_trainable(
-    channels: str = "both", widths: str = "32,64,128,192", blocks: int = 2, weights: str | None = None
+    channels: str = "both", widths: str = "64,96,128,192", blocks: int = 2, weights: str | None = None
 ) -> Trainable:
     """A network to train, fresh or from weights of the same layout. Raises OptionError, and WeightsError."""
     try:
@@ -60,9 +61,12 @@ def drunet_small_trainable(
     except ValueError:
         features = []
     if not features or min(features) < 1 or blocks < 1:
-        raise OptionError(f"drunet-small: widths={widths} blocks={blocks}; say widths=32,64,128,192 and blocks=2, say")
+        raise OptionError(f"drunet-small: widths={widths} blocks={blocks}; say widths=64,96,128,192 and blocks=2, say")
     network = SmallDRUNet(CHANNELS[channels], features, blocks)
+    metadata = {}
     if weights is not None:
         path = HERE / f"{weights}.safetensors" if (HERE / f"{weights}.safetensors").exists() else Path(weights)
-        load_into(network, {k: v.float() for k, v in as_state(read_weights(path), weights).items()}, weights)
-    return Trainable(network, "clean", CHANNELS[channels], LEVELS, network.multiple)
+        state = {name: tensor.float() for name, tensor in as_state(read_weights(path), weights).items()}
+        load_into(network, widen(state, network), weights)
+        metadata = lineage(path)
+    return Trainable(network, "clean", CHANNELS[channels], LEVELS, network.multiple, metadata=metadata)

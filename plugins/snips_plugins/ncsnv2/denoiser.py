@@ -10,7 +10,7 @@ import torch
 from snips.errors import OptionError, WeightsError
 from snips.interfaces import NoiseLevels
 from snips.training.trainable import Trainable
-from snips.weights import State, as_state, load_into, network_from, read_metadata, read_weights, strip_prefix
+from snips.weights import State, as_state, lineage, load_into, network_from, read_metadata, read_weights, strip_prefix
 from snips_plugins.ncsnv2.network import NCSNv2
 from snips_plugins.networks import NetworkDenoiser
 
@@ -83,9 +83,14 @@ def ncsnv2_trainable(
         raise OptionError(f"ncsnv2: ngf={ngf}; it is the number of features, 24 or 128, say")
     count = {"gray": 1, "colour": 3}[channels]
     network = NCSNv2(layout, count, ngf, levels=1)
+    metadata = {}
     if weights is not None:
         path = PACKAGED if weights == "packaged" else Path(weights)
         state = merged_state(read_weights(path), weights)
         floats = {name: tensor.float() for name, tensor in state.items() if name != "sigmas"}
         load_into(network, {"sigmas": torch.zeros(1), **floats}, weights)
-    return Trainable(network, "score", (count,), NoiseLevels(0.01, 1.0), 2 * network.multiple, score_matching=True)
+        metadata = lineage(path)
+    multiple = 2 * network.multiple
+    return Trainable(
+        network, "score", (count,), NoiseLevels(0.01, 1.0), multiple, score_matching=True, metadata=metadata
+    )
