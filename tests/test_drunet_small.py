@@ -126,6 +126,15 @@ def test_a_wider_network_starts_as_the_same_function_and_learns_with_all_of_it(c
     assert read.grad[:, 8:].abs().min() > 0  # what is new is not read yet, and would be after one step
 
 
-def test_a_narrower_network_cannot_start_from_a_wider_one():
-    with pytest.raises(WeightsError, match="has other shapes"):
-        drunet_small_trainable(widths="8,16,24,32", weights="photographs")
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"widths": "8,16,24,32"}, "has other shapes"),
+        ({"blocks": 1}, r"has besides \w+\.0\.blocks\.1"),
+        ({"blocks": 3}, r"misses \w+\.0\.blocks\.2"),
+        ({"channels": "gray"}, r"has besides heads\.3"),
+    ],
+)
+def test_another_network_that_is_no_wider_one_cannot_start_from_it(options, said):
+    with pytest.raises(WeightsError, match=said):
+        drunet_small_trainable(weights="photographs", **options)

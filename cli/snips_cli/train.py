@@ -29,6 +29,7 @@ def numbers(ctx: click.Context, parameter: click.Parameter, value: str) -> tuple
     "--scales",
     default="1,0.7,0.5,0.35",
     callback=numbers,
+    metavar="NUMBERS",
     show_default=True,
     help="Sizes at which a picture is learned from.",
 )

@@ -38,7 +38,7 @@ TRAINABLE = TrainableCard(
         Option("channels", str, "both", "of the pictures", ("gray", "colour", "both")),
         Option("widths", str, "64,96,128,192", "features at each scale, from half the picture's size on down"),
         Option("blocks", int, 2, "residual blocks at each scale, on either side"),
-        Option("weights", str, None, "start from these weights instead of fresh ones"),
+        Option("weights", str, None, "start from these, as wide or narrower, instead of fresh ones"),
     ),
 )
 

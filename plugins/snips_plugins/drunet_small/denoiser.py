@@ -55,7 +55,7 @@ def layout(state: State, what: str) -> tuple[tuple[int, ...], tuple[int, ...], i
 def drunet_small_trainable(
     channels: str = "both", widths: str = "64,96,128,192", blocks: int = 2, weights: str | None = None
 ) -> Trainable:
-    """A network to train, fresh or from weights of the same layout. Raises OptionError, and WeightsError."""
+    """A network to train, fresh or from weights as wide or narrower. Raises OptionError, and WeightsError."""
     try:
         features = [int(width) for width in widths.split(",")]
     except ValueError:

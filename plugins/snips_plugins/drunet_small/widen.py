@@ -13,12 +13,10 @@ def widen(state: State, network: SmallDRUNet) -> State:
     """The weights of a narrower network, laid into those of a fresh wider one.
 
     Old features read nothing of the new ones, so the answer is the old network's; new features start from what the
-    fresh network had, and learn from the first step on. What cannot hold the old weights is returned as it was.
+    fresh network had, and learn from the first step on. What has no place in the wider network is returned as it was.
     """
-    return {
-        name: _widened(name, state[name], fresh) if name in state else fresh
-        for name, fresh in network.state_dict().items()
-    }
+    own = network.state_dict()
+    return {name: _widened(name, old, own[name]) if name in own else old for name, old in state.items()}
 
 
 def _widened(name: str, old: Tensor, fresh: Tensor) -> Tensor:
