@@ -78,6 +78,7 @@ def test_the_packaged_weights_say_how_they_were_made():
         with safe_open(path, "pt") as file:
             card = file.metadata()
         assert " train drunet-small " in card["made"]
+        assert card["start"].startswith("snips train drunet-small --images photos_free ")
         assert card["licence"] == "MIT"
         assert card["data"]
         assert card["psnr"]

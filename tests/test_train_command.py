@@ -166,6 +166,7 @@ def test_a_full_disk_is_one_line_and_the_last_state_stays(tmp_path):
         ([*TINY, "--optimiser", "adamv"], "did you mean adam"),
         ([*TINY, "--scales", "1,big"], "not a list of positive numbers"),
         ([*TINY, "--scales", "0"], "not a list of positive numbers"),
+        ([*TINY, "--scales", "1,nan"], "not a list of positive numbers"),
         (["ncsnv2", "-n", "ngf=0", "--leaves", "1"], "ngf=0"),
     ],
 )

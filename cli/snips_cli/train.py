@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ def numbers(ctx: click.Context, parameter: click.Parameter, value: str) -> tuple
         found = tuple(float(part) for part in value.split(","))
     except ValueError:
         found = ()
-    if not found or min(found) <= 0:
+    if not found or not all(0 < number < math.inf for number in found):
         raise click.BadParameter(f"{value!r} is not a list of positive numbers, as in 1,0.5")
     return found
 

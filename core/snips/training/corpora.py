@@ -75,7 +75,7 @@ def pyramid(picture: Image.Image, smallest: int, scales: Sequence[float] = SCALE
 def photographs(sources: Iterable[str | Path], smallest: int, scales: Sequence[float] = SCALES) -> list[list[Picture]]:
     """The pyramids of every picture in these folders, and of scikit-image's by name (`skimage:coffee`).
 
-    Raises ImageError for a folder without pictures, a picture that cannot be read, or one below `smallest` pixels.
+    Raises ImageError for a folder without pictures, a picture that cannot be read, or one below `smallest` pixels at every scale.
     """
     pyramids = []
     for source in sources:
@@ -83,7 +83,9 @@ def photographs(sources: Iterable[str | Path], smallest: int, scales: Sequence[f
             found = pyramid(picture, smallest, scales)
             if not found:
                 size = f"{picture.width}×{picture.height}"
-                raise ImageError(f"{name}: {size} pixels, below the crop of {smallest}; take it out, or lower --patch")
+                raise ImageError(
+                    f"{name}: {size} pixels, below the crop of {smallest} at all scales; omit it, or lower --patch"
+                )
             pyramids.append(found)
     return pyramids
 

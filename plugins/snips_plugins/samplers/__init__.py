@@ -13,6 +13,10 @@ if TYPE_CHECKING:
 LINEAR = ("inpaint", "deblur", "superres", "colorize", "compressive", "linear")
 """Tasks of a sampler that knows what to do with any operator that has an SVD."""
 
+RHO = Option("rho", float, None, "ρ, where the noise splits; default: σ0/‖H‖, or the denoiser's largest")
+
+FIRST_LEVEL = Option("sigma_max", float, None, "first level; default: 10, or the denoiser's largest")
+
 REVERSE_SDE = SamplerCard(
     name="reverse-sde",
     summary="the reverse diffusion started at y: denoising in 5 to 20 denoiser calls, asymptotically exact",
@@ -39,7 +43,7 @@ NOISE_SPLIT = SamplerCard(
         Option("anneal", int, None, "of these, from .4 down to ρ"),
         Option("correct", int, None, "of these, at ρ"),
         Option("descend", int, None, "of these, from ρ down to 0"),
-        Option("rho", float, None, "ρ, where the noise splits; default: σ0/‖H‖, or the denoiser's largest"),
+        RHO,
     ),
 )
 
@@ -55,7 +59,7 @@ SPLIT_GIBBS = SamplerCard(
         Option("sweeps", int, 40, "draws of z and x in turn"),
         Option("calls", int, 5, "denoiser calls a sweep"),
         Option("anneal", int, None, "of the sweeps, from .4 down to ρ; default: a third"),
-        Option("rho", float, None, "ρ, where the noise splits; default: σ0/‖H‖, or the denoiser's largest"),
+        RHO,
     ),
 )
 
@@ -71,8 +75,8 @@ SMC = SamplerCard(
         Option("steps", int, 100, "denoiser calls a sample"),
         Option("correct", int, 10, "of these, Langevin moves at ρ"),
         Option("descend", int, 10, "of these, from ρ down to 0"),
-        Option("sigma_max", float, None, "first level; default: 10, or the denoiser's largest"),
-        Option("rho", float, None, "ρ, where the noise splits; default: σ0/‖H‖, or the denoiser's largest"),
+        FIRST_LEVEL,
+        RHO,
     ),
 )
 
@@ -111,7 +115,7 @@ DDRM = SamplerCard(
         Option("steps", int, 20, "denoiser calls a sample"),
         Option("eta", float, 0.85, "η, the share of fresh noise"),
         Option("eta_b", float, 1.0, "η_b, the share of y"),
-        Option("sigma_max", float, None, "first level; default: 10, or the denoiser's largest"),
+        FIRST_LEVEL,
     ),
 )
 
@@ -131,7 +135,7 @@ DIFFPIR = SamplerCard(
         Option("steps", int, 100, "denoiser calls a sample"),
         Option("lam", float, 7.0, "λ, the weight of the prior"),
         Option("zeta", float, 0.3, "ζ, the share of fresh noise"),
-        Option("sigma_max", float, None, "first level; default: 10, or the denoiser's largest"),
+        FIRST_LEVEL,
     ),
 )
 
