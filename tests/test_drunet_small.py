@@ -98,6 +98,8 @@ def test_files_of_another_network(tmp_path):
         load_drunet_small(str(tmp_path / "nan.safetensors"), "cpu")
     with pytest.raises(WeightsError, match="No such file"):
         load_drunet_small("nowhere", "cpu")
+    with pytest.raises(WeightsError, match="did you mean dead-leaves"):
+        load_drunet_small("dead-leafs", "cpu")
     with pytest.raises(OptionError, match="widths=8,x"):
         drunet_small_trainable(widths="8,x")
 

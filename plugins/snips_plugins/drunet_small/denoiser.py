@@ -7,7 +7,7 @@ from pathlib import Path
 
 import torch
 
-from snips.errors import OptionError, WeightsError
+from snips.errors import OptionError, WeightsError, did_you_mean
 from snips.interfaces import NoiseLevels
 from snips.training.trainable import Trainable
 from snips.weights import State, as_state, lineage, load_into, network_from, read_metadata, read_weights
@@ -26,8 +26,7 @@ def load_drunet_small(weights: str, device: str | torch.device) -> NetworkDenois
 
     Raises WeightsError if the file cannot be read, is of another network, or does not say which σ it is trained for.
     """
-    packaged = HERE / f"{weights}.safetensors"
-    path = packaged if re.fullmatch(r"[\w-]+", weights) and packaged.exists() else Path(weights)
+    path = file_of(weights)
     state = as_state(read_weights(path), str(path))
     low, _, high = read_metadata(path).get("sigma", "").partition(" ")
     try:
@@ -38,6 +37,17 @@ def load_drunet_small(weights: str, device: str | torch.device) -> NetworkDenois
     floats = {name: tensor.float() for name, tensor in state.items()}
     network = network_from(lambda: SmallDRUNet(channels, widths, blocks), floats, str(path))
     return NetworkDenoiser(network.to(device), "clean", levels, channels, network.multiple)
+
+
+def file_of(weights: str) -> Path:
+    """Of packaged weights by name, or the path itself. Raises WeightsError for a name that is nearly a packaged one."""
+    names = [path.stem for path in HERE.glob("*.safetensors")]
+    if weights in names:
+        return HERE / f"{weights}.safetensors"
+    hint = did_you_mean(weights, names)
+    if hint and not Path(weights).exists():
+        raise WeightsError(f"{weights}: no packaged weights and no file; {hint}")
+    return Path(weights)
 
 
 def layout(state: State, what: str) -> tuple[tuple[int, ...], tuple[int, ...], int]:
@@ -65,7 +75,7 @@ def drunet_small_trainable(
     network = SmallDRUNet(CHANNELS[channels], features, blocks)
     metadata = {}
     if weights is not None:
-        path = HERE / f"{weights}.safetensors" if (HERE / f"{weights}.safetensors").exists() else Path(weights)
+        path = file_of(weights)
         state = {name: tensor.float() for name, tensor in as_state(read_weights(path), weights).items()}
         load_into(network, widen(state, network), weights)
         metadata = lineage(path)
