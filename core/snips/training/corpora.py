@@ -75,8 +75,8 @@ def pyramid(picture: Image.Image, smallest: int, scales: Sequence[float] = SCALE
 def photographs(sources: Iterable[str | Path], smallest: int, scales: Sequence[float] = SCALES) -> list[list[Picture]]:
     """The pyramids of every picture in these folders, and of scikit-image's by name (`skimage:coffee`).
 
-    Raises ImageError for a folder without pictures, a picture that cannot be read, or one that is below `smallest` pixels
-    at every scale.
+    Raises ImageError for a folder without pictures, a picture that cannot be read, or one that is below `smallest`
+    pixels at every scale.
     """
     pyramids = []
     for source in sources:
