@@ -30,7 +30,9 @@ class NetworkDenoiser:
     multiple: int = 1
     """Height and width that it needs are multiples of this, from `least` on."""
     least: int = 1
-    padding: Literal["replicate", "reflect"] = "replicate"
+    padding: Literal["replicate", "reflect"] = "reflect"
+    """How pictures are padded. Replicated noise is stripes, which a network takes for what is in the picture;
+    the official code of FFDNet and DRUNet replicates all the same."""
     memory_format: torch.memory_format = torch.channels_last
 
     def __post_init__(self) -> None:

@@ -50,7 +50,7 @@ def load_bfcnn(weights: str | None, device: str | torch.device, sigma_max: float
     levels = NoiseLevels(0.0, sigma_max or getattr(args, "max_noise", 100) / 255, blind=True)
     channels, bias = last.shape[0], "conv9.bias" in state
     unet = network_from(lambda: UNet(channels, bias), state, weights)
-    return NetworkDenoiser(unet.to(device), "clean", levels, (channels,), multiple=2, padding="reflect")
+    return NetworkDenoiser(unet.to(device), "clean", levels, (channels,), multiple=2)
 
 
 def as_trained(data: Any) -> tuple[Any, argparse.Namespace | None]:

@@ -86,7 +86,9 @@ def fdncnn(device: Device, weights: str | None = None) -> NetworkDenoiser:
 def ffdnet(device: Device, weights: str | None = None) -> NetworkDenoiser:
     """FFDNet, pictures padded to even sizes."""
     network, layout = read_stack("ffdnet", FFDNet, required("ffdnet", weights))
-    return NetworkDenoiser(network.to(device), "clean", LEVELS["ffdnet"], (layout.outputs // 4,), multiple=2)
+    return NetworkDenoiser(
+        network.to(device), "clean", LEVELS["ffdnet"], (layout.outputs // 4,), multiple=2, padding="replicate"
+    )
 
 
 def ircnn(device: Device, weights: str | None = None) -> NetworkDenoiser:
@@ -115,7 +117,7 @@ def drunet(device: Device, weights: str | None = None) -> NetworkDenoiser:
         raise WeightsError(f"{path}: not DRUNet, which has a 4-d m_tail.weight; it has {', '.join(list(state)[:3])}")
     channels = tail.shape[0]
     network = network_from(lambda: DRUNet(channels), state, path)
-    return NetworkDenoiser(network.to(device), "clean", LEVELS["drunet"], (channels,), multiple=8)
+    return NetworkDenoiser(network.to(device), "clean", LEVELS["drunet"], (channels,), multiple=8, padding="replicate")
 
 
 LOADERS: dict[str, Callable[..., NetworkDenoiser]] = {

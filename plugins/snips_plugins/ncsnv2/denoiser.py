@@ -21,7 +21,7 @@ def ncsnv2_denoiser(network: NCSNv2, noise_levels: NoiseLevels) -> NetworkDenois
     """D(x, σ) = x + σ² s(x, σ), s the network's score; pictures are reflected up to the size that it needs."""
     channels = (network.begin_conv.in_channels,)
     least = 2 * network.multiple  # at its coarsest scale a picture of one pixel has no variance to normalise by
-    return NetworkDenoiser(network, "score", noise_levels, channels, network.multiple, least, "reflect")
+    return NetworkDenoiser(network, "score", noise_levels, channels, network.multiple, least)
 
 
 def load_ncsnv2(path: str | Path, device: str | torch.device) -> NetworkDenoiser:

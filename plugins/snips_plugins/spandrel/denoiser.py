@@ -55,9 +55,8 @@ def load_spandrel(weights: str | None, device: str | torch.device, sigma: str | 
     told = name in TOLD
     levels = levels_of(name, model, weights) if sigma is None else levels_from(sigma, blind=not told)
     size, channels = model.size_requirements, model.output_channels
-    return NetworkDenoiser(
-        WithLevel(model.model, told).to(device), "clean", levels, (channels,), size.multiple_of, max(size.minimum, 1)
-    )
+    network, least = WithLevel(model.model, told).to(device), max(size.minimum, 1)
+    return NetworkDenoiser(network, "clean", levels, (channels,), size.multiple_of, least, padding="replicate")
 
 
 def described(path: str) -> ImageModelDescriptor[nn.Module]:

@@ -35,9 +35,7 @@ def load_timm(
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         network, levels = from_file(weights, options) if weights else (build(**options), LEVELS)
-    return NetworkDenoiser(
-        network.to(device), "clean", levels, (network.channels,), network.multiple, padding="reflect"
-    )
+    return NetworkDenoiser(network.to(device), "clean", levels, (network.channels,), network.multiple)
 
 
 def from_file(path: str, options: Mapping[str, Any]) -> tuple[TimmUNet, NoiseLevels]:
