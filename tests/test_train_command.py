@@ -39,7 +39,7 @@ def same(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> bool:
 
 
 def spawn(*words: object, **more) -> subprocess.Popen:
-    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+    environment = os.environ | {"OMP_NUM_THREADS": str(torch.get_num_threads())}  # gradients round by it
     command = [sys.executable, "-m", "snips_cli", "train", *map(str, words), "--device", "cpu"]
     return subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **more)
 
@@ -127,6 +127,24 @@ def test_stopped_by_a_signal_it_keeps_the_step_it_is_at(tmp_path):
     process.communicate(timeout=60)
     assert process.returncode == 128 + signal.SIGTERM
     assert torch.load(tmp_path / "cut" / "state.pt", weights_only=True)["step"] >= 3
+
+
+def test_stopped_with_its_workers_it_goes_on_to_the_same(tmp_path):
+    """A terminal sends Ctrl-C, and a scheduler its signal, to workers too; what is drawn does not depend on them."""
+    words = [*TINY, "--steps", 150, "--every", 5]
+    assert train(*words, "--out", tmp_path / "whole").exit_code == 0
+    process = spawn(*words, "--workers", 2, "--out", tmp_path / "cut", start_new_session=True)
+    for _ in range(600):
+        if (tmp_path / "cut" / "state.pt").exists() or process.poll() is not None:
+            break
+        time.sleep(0.05)
+    os.killpg(process.pid, signal.SIGTERM)
+    _, error = process.communicate(timeout=60)
+    assert process.returncode == 128 + signal.SIGTERM, error
+    assert "Traceback" not in error
+    result = train(*words, "--workers", 1, "--out", tmp_path / "cut", "--resume")
+    assert result.exit_code == 0, result.output
+    assert same(weights(tmp_path / "whole"), weights(tmp_path / "cut"))
 
 
 def test_two_processes_train_as_one(tmp_path):

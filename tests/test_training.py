@@ -15,8 +15,9 @@ from torch import nn
 import snips
 from snips.errors import CheckpointError, Diverged, ImageError, InvalidValue
 from snips.training.corpora import Corpus, photographs
+from snips.training.draws import draw_sigmas, to_clean
 from snips.training.leaves import DeadLeaves
-from snips.training.loop import Settings, Training, draw_sigmas, to_tensor
+from snips.training.loop import Settings, Training
 from snips.training.trainable import Trainable, error_of_clean, weight
 
 pytest.importorskip("timm", reason="training needs the extra `train`")
@@ -100,7 +101,7 @@ def test_gray_and_colour_pictures_together_are_learned_from(tmp_path):
 def test_gray_is_luma():
     red = np.zeros((1, 2, 2, 3), np.uint8)
     red[..., 0] = 255
-    assert to_tensor(red, 1).allclose(torch.full((1, 1, 2, 2), 0.299))
+    assert to_clean(torch.from_numpy(red), 1).allclose(torch.full((1, 1, 2, 2), 0.299))
 
 
 @pytest.mark.parametrize("answer", ["clean", "noise", "score"])

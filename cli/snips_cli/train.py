@@ -49,6 +49,12 @@ def numbers(ctx: click.Context, parameter: click.Parameter, value: str) -> tuple
 @click.option("--sigma-min", type=float, help="Least σ; by default the network's.")
 @click.option("--sigma-max", type=float, help="Greatest σ; by default the network's.")
 @click.option("--dtype", default="float32", show_default=True, type=click.Choice(["float32", "bfloat16"]))
+@click.option("--compile", "compiled", is_flag=True, help="Let torch.compile make the network's kernels.")
+@click.option(
+    "--workers",
+    type=click.IntRange(0),
+    help="Processes that cut crops ahead of each training one; by default for a GPU, the CPUs there are.",
+)
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True)
 @click.option("--device", default="auto", show_default=True, help="cpu, cuda, cuda:1, mps, or auto.")
 @click.option("--origin", default="", help="What the pictures are, and their licence: for the card of the weights.")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import atexit
+import gc
 import json
 import os
 import shlex
@@ -20,13 +22,14 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from safetensors.torch import save_file
 from torch import Tensor
 
-from snips.devices import resolve_device
+from snips.devices import resolve_device, usable_cpus
 from snips.errors import MissingExtra, OutputError
 from snips.files import cannot_write, new_file
 from snips.plugins import load_trainable, registry
 from snips.runs import held_back
 from snips.training.corpora import Corpus, photographs
-from snips.training.loop import Settings, Training, to_tensor
+from snips.training.draws import to_clean
+from snips.training.loop import Settings, Training
 from snips_cli.messages import say
 
 LEVELS = (5 / 255, 15 / 255, 25 / 255, 50 / 255, 100 / 255, 1.0)
@@ -48,6 +51,8 @@ def execute(
     licence: str,
     every: int,
     resume: bool,
+    compiled: bool,
+    workers: int | None,
     typed: Sequence[str],
     **asked: Any,
 ) -> Path | None:
@@ -56,6 +61,7 @@ def execute(
     Raises SnipsError of many kinds, each of one line.
     """
     registry().find("trainable", name)
+    require_extra()
     with processes(resolve_device(device)) as where:
         torch.manual_seed(asked["seed"])
         trainable = load_trainable(name, **network_options)
@@ -66,10 +72,7 @@ def execute(
         if state.exists() and not resume:
             raise OutputError(f"{out} holds a training; add --resume to go on with it, or choose another folder")
         corpus = Corpus(photographs(images, settings.patch, scales), leaves)
-        try:
-            training = Training(trainable, corpus, settings, where)
-        except ImportError as error:
-            raise MissingExtra(f"training needs {error.name}: pip install 'snips-toolkit[train]'") from error
+        training = Training(trainable, corpus, settings, where, crop_workers(workers, where), compiled)
         run = {"name": name, "network": dict(network_options), "images": list(images), "leaves": leaves}
         run |= {"scales": list(scales), "pictures": len(corpus.photographs)} | asdict(settings)
         make_folder(out)
@@ -112,6 +115,26 @@ def carry_out(training: Training, run: dict[str, Any], card: dict[str, str], out
     return weights if first else None
 
 
+def crop_workers(asked: int | None, device: torch.device) -> int:
+    """Of each process: what was asked for, or as many as there are CPUs to feed a GPU."""
+    if asked is not None:
+        return asked
+    world = dist.get_world_size() if dist.is_initialized() else 1
+    return max(usable_cpus() // world - 1, 0) if device.type == "cuda" else 0
+
+
+def require_extra() -> None:
+    """Raises MissingExtra.
+
+    Before `processes`: parts of torch that timm imports keep the group that there is when they are imported, for good.
+    """
+    try:
+        import timm.optim
+        import timm.utils  # noqa: F401
+    except ImportError as error:
+        raise MissingExtra(f"training needs {error.name}: pip install 'snips-toolkit[train]'") from error
+
+
 def launcher(processes: int) -> list[str]:
     """How the command line begins."""
     return ["snips"] if processes == 1 else ["torchrun", "--nproc-per-node", str(processes), "-m", "snips_cli"]
@@ -141,7 +164,7 @@ def validation(channels: int) -> Tensor:
     from skimage import data
 
     pictures = [data.astronaut()[::2, ::2][32:224, 32:224], data.chelsea()[60:252, 130:322]]
-    return to_tensor(np.stack(pictures), channels)
+    return to_clean(torch.from_numpy(np.stack(pictures)), channels)
 
 
 class Log:
@@ -199,6 +222,7 @@ def processes(device: torch.device) -> Iterator[torch.device]:
         yield device
         return
     cuda = device.type == "cuda"
+    atexit.register(gc.collect)  # frees the model, whose threads, were they still to run, would abort as Python ends
     dist.init_process_group("nccl" if cuda else "gloo")
     try:
         yield torch.device("cuda", int(os.environ["LOCAL_RANK"])) if cuda else device

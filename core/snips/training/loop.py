@@ -15,7 +15,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
@@ -23,15 +22,14 @@ from torch.nn.parallel import DistributedDataParallel
 
 from snips.errors import CheckpointError, Diverged, InvalidValue, did_you_mean
 from snips.files import new_file
-from snips.training.corpora import Corpus, Picture
+from snips.training.corpora import Corpus
+from snips.training.draws import Draw, Draws, to_clean
 from snips.training.trainable import Trainable, error_of_clean, weight
 
 FORMAT = "snips training 1"
 
 GRAY_EVERY = 4
 """Of a network for gray and colour pictures, every so many steps are gray."""
-
-LUMA = torch.tensor([0.299, 0.587, 0.114])
 
 
 @dataclass(frozen=True)
@@ -73,27 +71,21 @@ class Settings:
         return min((step + 1) / self.warmup, 1.0) * 0.5 * (1 + math.cos(math.pi * min(down, 1.0)))
 
 
-def draw_sigmas(count: int, low: float, high: float, rng: np.random.Generator) -> Tensor:
-    """σ (count,): 70% log-normal around .12, where photographs are decided, and the rest log-uniform in the range."""
-    usual = np.exp(rng.normal(math.log(0.12), 1.0, count))
-    spread = np.exp(rng.uniform(math.log(low), math.log(high), count))
-    usual = np.where((usual >= low) & (usual <= high), usual, spread)
-    return torch.from_numpy(np.where(rng.uniform(size=count) < 0.7, usual, spread)).float()
-
-
-def to_tensor(pictures: Picture, channels: int = 3) -> Tensor:
-    """(B, H, W, 3) bytes to (B, C, H, W) in [0, 1], channels last in memory; gray is luma."""
-    x = torch.from_numpy(np.ascontiguousarray(pictures)).permute(0, 3, 1, 2).float().div(255)
-    if channels == 1:
-        x = torch.einsum("c,bchw->bhw", LUMA, x)[:, None]
-    return x.contiguous(memory_format=torch.channels_last)
-
-
 class Training:
-    """A run: `steps()` trains, and yields after each step its number and its loss."""
+    """A run: `steps()` trains, and yields after each step its number and its loss.
+
+    workers: processes that draw ahead, of which what is drawn does not depend. compiled: whether torch.compile makes
+    the network's kernels.
+    """
 
     def __init__(
-        self, trainable: Trainable, corpus: Corpus, settings: Settings, device: torch.device | str = "cpu"
+        self,
+        trainable: Trainable,
+        corpus: Corpus,
+        settings: Settings,
+        device: torch.device | str = "cpu",
+        workers: int = 0,
+        compiled: bool = False,
     ) -> None:
         from timm.optim import create_optimizer_v2, list_optimizers
         from timm.utils import ModelEmaV3
@@ -107,8 +99,17 @@ class Training:
         self.rank, self.world = (dist.get_rank(), dist.get_world_size()) if dist.is_initialized() else (0, 1)
         if settings.rows % self.world:
             raise InvalidValue(f"--rows {settings.rows}: {self.world} processes need a multiple of {self.world}")
-        self.trainable, self.corpus, self.settings = trainable, corpus, settings
+        self.trainable, self.settings, self.workers = trainable, settings, workers
         self.device = torch.device(device)
+        self.draws = Draws(
+            corpus,
+            settings.rows // self.world,
+            settings.patch,
+            settings.sigma_min,
+            settings.sigma_max,
+            seed=settings.seed * self.world + self.rank,
+            steps=settings.steps,
+        )
         self.network = trainable.network.to(self.device).to(memory_format=torch.channels_last).train()
         several = len(trainable.channels) > 1
         self.model: nn.Module = (
@@ -119,24 +120,22 @@ class Training:
         )
         self.scales = [group.get("lr_scale", 1.0) for group in self.optimiser.param_groups]
         self.ema = ModelEmaV3(self.network, settings.decay, use_warmup=True)
+        if compiled:
+            self.model.compile(dynamic=False)
         self.step = 0
 
     def steps(self) -> Iterator[tuple[int, float]]:
         """Raises Diverged when the loss is no number; the last state saved is a good one."""
-        while self.step < self.settings.steps:
-            loss = self._step()
+        for draw in self.draws.ahead(self.step, self.workers, self.device):
+            loss = self._step(draw)
             self.step += 1
             yield self.step, loss
 
-    def _step(self) -> float:
+    def _step(self, draw: Draw) -> float:
         trainable, settings = self.trainable, self.settings
-        channels = self.channels_at(self.step)
-        rows = settings.rows // self.world
-        seed = settings.seed * self.world + self.rank
-        rng = np.random.default_rng([seed, self.step, 1])
-        x0 = to_tensor(self.corpus.crops(rows, settings.patch, seed, self.step), channels).to(self.device)
-        σ = draw_sigmas(rows, settings.sigma_min, settings.sigma_max, rng).to(self.device)
-        n = torch.from_numpy(rng.standard_normal(x0.shape, np.float32)).to(x0, memory_format=torch.channels_last)
+        pictures, σ = draw
+        x0 = to_clean(pictures, self.channels_at(self.step))
+        n = self.draws.noise(x0, self.step)
         x = x0 + σ[:, None, None, None] * n
         low = torch.autocast(self.device.type, torch.bfloat16) if settings.dtype == "bfloat16" else nullcontext()
         with low:

@@ -89,7 +89,8 @@ class SmallDRUNet(nn.Module):
         gray = torch.full_like(sigma, float(x.shape[1] == 1))
         level = sigma.double().log().to(sigma) / 4  # in float32 its last bit would depend on the place in the batch
         e = self.embed(torch.stack([level, gray], 1))
-        h = self.heads[channels](F.pixel_unshuffle(x, 2))
+        with torch.autocast(x.device.type, enabled=False):  # the 8 bits of bfloat16 would drown noise of small σ
+            h = self.heads[channels](F.pixel_unshuffle(x, 2))
         skips = []
         for i, scale in enumerate(self.encoder):
             h = scale(h, e)
