@@ -147,18 +147,33 @@ def test_stopped_with_its_workers_it_goes_on_to_the_same(tmp_path):
     assert same(weights(tmp_path / "whole"), weights(tmp_path / "cut"))
 
 
+LEAVING = """
+import atexit, pathlib, sys
+names = lambda: [path.read_text().strip() for path in pathlib.Path("/proc/self/task").glob("*/comm")]
+atexit.register(lambda: print("threads:", *names(), file=sys.stderr))
+from snips_cli.main import main
+main()
+"""
+
+
 def test_two_processes_train_as_one(tmp_path):
-    """Gradients are averaged over the processes, each with crops of its own, and only the first one writes."""
+    """Gradients are averaged over the processes, each with crops of its own, and only the first one writes.
+
+    No thread of their group is left when Python ends: it would abort now and then.
+    """
+    (tmp_path / "leaving.py").write_text(LEAVING)
     command = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "--standalone"]
-    command += ["-m", "snips_cli", "train", *TINY, "--steps", "8", "--every", "4", "--device", "cpu"]
+    command += [str(tmp_path / "leaving.py"), "train", *TINY, "--steps", "8", "--every", "4", "--device", "cpu"]
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
-    both = subprocess.run(
-        [*command, "--out", str(tmp_path)], env=environment, capture_output=True, text=True, timeout=300
-    )
+    out = tmp_path / "out"
+    both = subprocess.run([*command, "--out", str(out)], env=environment, capture_output=True, text=True, timeout=300)
     assert both.returncode == 0, both.stderr
-    assert both.stdout.splitlines() == [str(tmp_path / "weights.safetensors")]
-    assert len((tmp_path / "log.jsonl").read_text().splitlines()) == 2
-    assert torch.load(tmp_path / "state.pt", weights_only=True)["step"] == 8
+    assert both.stdout.splitlines() == [str(out / "weights.safetensors")]
+    assert len((out / "log.jsonl").read_text().splitlines()) == 2
+    assert torch.load(out / "state.pt", weights_only=True)["step"] == 8
+    left = [line for line in both.stderr.splitlines() if line.startswith("threads:")]
+    assert len(left) == (2 if Path("/proc/self/task").exists() else 0)
+    assert not any("gloo" in line for line in left), left
 
 
 def test_a_full_disk_is_one_line_and_the_last_state_stays(tmp_path):
