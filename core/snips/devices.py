@@ -1,8 +1,10 @@
-"""Devices by name, and a clear line where one is not there."""
+"""Devices by name, kernels compiled for them, and a clear line where either is not to be had."""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
+from typing import Any
 
 import torch
 
@@ -20,6 +22,25 @@ def resolve_device(device: str | torch.device) -> torch.device:
         reason = str(error).splitlines()[0].rstrip(".")
         raise DeviceError(f"device {device} cannot be used here ({reason}); --device cpu always works") from error
     return resolved
+
+
+def compiled(call: Callable[..., Any], **options: Any) -> Callable[..., Any]:
+    """The same by torch.compile, with its options; kernels are made when it is first called.
+
+    That call raises DeviceError where they cannot be made: for want of a C++ compiler, say.
+    """
+    made = torch.compile(call, **options)
+
+    def compiled_call(*given: Any) -> Any:
+        from torch._dynamo.exc import BackendCompilerFailed
+
+        try:
+            return made(*given)
+        except BackendCompilerFailed as error:
+            reason = str(error.inner_exception).strip().splitlines()[0].rstrip(".")
+            raise DeviceError(f"torch.compile does not work here ({reason}); it goes without --compile too") from error
+
+    return compiled_call
 
 
 def usable_cpus() -> int:

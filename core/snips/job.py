@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from snips.checkpoint import digest
-from snips.devices import resolve_device
+from snips.devices import compiled, resolve_device
 from snips.errors import DeviceError, InvalidValue
 from snips.interfaces import Level, MMSEDenoiser, NoiseLevels, PosteriorSampler
 from snips.observation import Observation
@@ -171,7 +171,7 @@ class Compiled:
 
     def __init__(self, denoiser: MMSEDenoiser) -> None:
         self.noise_levels = denoiser.noise_levels
-        self.denoise = torch.compile(denoiser.denoise)
+        self.denoise = compiled(denoiser.denoise)
 
 
 def _formats(dtype: str | torch.dtype | None) -> tuple[torch.dtype, torch.dtype | None]:

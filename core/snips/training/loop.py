@@ -20,6 +20,7 @@ import torch.distributed as dist
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
+from snips import devices
 from snips.errors import CheckpointError, Diverged, InvalidValue, did_you_mean
 from snips.files import new_file
 from snips.training.corpora import Corpus
@@ -120,8 +121,7 @@ class Training:
         )
         self.scales = [group.get("lr_scale", 1.0) for group in self.optimiser.param_groups]
         self.ema = ModelEmaV3(self.network, settings.decay, use_warmup=True)
-        if compiled:
-            self.model.compile(dynamic=False)
+        self.forward = devices.compiled(self.model, dynamic=False) if compiled else self.model
         self.step = 0
 
     def steps(self) -> Iterator[tuple[int, float]]:
@@ -139,7 +139,7 @@ class Training:
         x = x0 + σ[:, None, None, None] * n
         low = torch.autocast(self.device.type, torch.bfloat16) if settings.dtype == "bfloat16" else nullcontext()
         with low:
-            output = self.model(x, σ)
+            output = self.forward(x, σ)
         error = error_of_clean(trainable.answer, output.float(), x, σ, x0)
         loss = (weight(σ, trainable.score_matching) * error.square().mean((1, 2, 3))).mean()
         self.optimiser.zero_grad()
