@@ -42,6 +42,7 @@ WRONG_DENOISERS = [
     (wrong_denoisers.CropsOddSizes, "check_odd_sizes", ""),
     (wrong_denoisers.RefusesOddSizes, "check_odd_sizes", ""),
     (wrong_denoisers.ShiftsOddSizes, "check_odd_sizes", ""),
+    (wrong_denoisers.ReplicatesNoise, "check_odd_sizes", ""),
     (wrong_denoisers.MakesWorse, "check_lowers_error", STATISTICS),
     (wrong_denoisers.ReturnsNoise, "check_lowers_error", STATISTICS),
     (wrong_denoisers.ReturnsInput, "check_lowers_error", STATISTICS + " check_uses_sigma"),

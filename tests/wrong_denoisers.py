@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import torch
 
@@ -120,6 +122,11 @@ class Views(RightDenoiser):
 class CropsOddSizes(RightDenoiser):
     def denoise(self, x, sigma):
         return super().denoise(x[..., : x.shape[2] // 2 * 2, : x.shape[3] // 2 * 2], sigma)
+
+
+def ReplicatesNoise():
+    """Pads by copies of the last row and column, noise and all."""
+    return replace(snips.load_denoiser("drunet-small"), padding="replicate")
 
 
 class RefusesOddSizes(RightDenoiser):

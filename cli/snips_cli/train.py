@@ -53,7 +53,7 @@ def numbers(ctx: click.Context, parameter: click.Parameter, value: str) -> tuple
 @click.option(
     "--workers",
     type=click.IntRange(0),
-    help="Processes that cut crops ahead of each training one; by default for a GPU, the CPUs there are.",
+    help="Processes that cut crops ahead; by default none, but for a GPU as many as there are CPUs, 16 at most.",
 )
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True)
 @click.option("--device", default="auto", show_default=True, help="cpu, cuda, cuda:1, mps, or auto.")

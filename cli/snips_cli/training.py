@@ -35,6 +35,9 @@ from snips_cli.messages import say
 LEVELS = (5 / 255, 15 / 255, 25 / 255, 50 / 255, 100 / 255, 1.0)
 """σ at which the validation is done, as far as they are trained for."""
 
+ENOUGH = 16
+"""Processes that cut crops for one GPU."""
+
 SAVE_EVERY = 60.0
 """Seconds between two saved states."""
 
@@ -116,11 +119,11 @@ def carry_out(training: Training, run: dict[str, Any], card: dict[str, str], out
 
 
 def crop_workers(asked: int | None, device: torch.device) -> int:
-    """Of each process: what was asked for, or as many as there are CPUs to feed a GPU."""
-    if asked is not None:
-        return asked
+    """Of each process: what was asked for, or enough to feed a GPU."""
+    if asked is not None or device.type != "cuda":
+        return asked or 0
     world = dist.get_world_size() if dist.is_initialized() else 1
-    return max(usable_cpus() // world - 1, 0) if device.type == "cuda" else 0
+    return min(max(usable_cpus() // world - 1, 0), ENOUGH)
 
 
 def require_extra() -> None:

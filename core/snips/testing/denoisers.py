@@ -26,6 +26,10 @@ STANDARD_ERRORS = 4
 STEP_TOLERANCE = 0.25
 """How far the best step along D(x, σ) − x may be from 1; see `check_tweedie`."""
 
+BORDER_TOLERANCE = 1.75
+"""Of the squared error where a picture is padded to that where it is not: by reflection it was 1.0 to 1.2 times, by 11
+copies of a row 2.9 times (drunet-small)."""
+
 
 def check_noise_levels(denoiser: MMSEDenoiser, bench: Bench) -> None:
     """`noise_levels` is a NoiseLevels in the units of pictures in [0, 1]."""
@@ -220,7 +224,7 @@ def check_tweedie(denoiser: MMSEDenoiser, bench: Bench) -> None:
 
 
 def check_odd_sizes(denoiser: MMSEDenoiser, bench: Bench) -> None:
-    """37 × 53 pixels are denoised like any others, and end up where they were."""
+    """37 × 53 pixels are denoised like any others, at all borders alike, and end up where they were."""
     channels = bench.pictures.shape[1]
     odd = Bench(smooth_pictures(4, channels, 37, 53).to(bench.pictures))
     levels = trial_levels(denoiser.noise_levels)
@@ -240,6 +244,15 @@ def check_odd_sizes(denoiser: MMSEDenoiser, bench: Bench) -> None:
     )
     best = min(errors, key=lambda shift: errors[shift])
     require(best == (0, 0), f"expected the picture where it was, saw it moved by {best} pixels; {remedy}")
+    turned = denoise(denoiser, x.flip(2, 3), σ).flip(2, 3)
+    padded = torch.zeros(x.shape[2:], dtype=torch.bool, device=x.device)
+    padded[-8:, 8:] = padded[8:, -8:] = True
+    here, there = (float((d - odd.pictures)[..., padded].square().mean()) for d in (answer, turned))
+    require(
+        here <= BORDER_TOLERANCE * there,
+        f"expected pixels at the bottom and right as when the picture is turned by 180°, saw {here / there:.2g} times "
+        f"their squared error: copies of the last row's noise look like stripes; {remedy}",
+    )
 
 
 def check_finite_at_ends(denoiser: MMSEDenoiser, bench: Bench) -> None:
