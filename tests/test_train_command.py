@@ -172,7 +172,7 @@ def test_two_processes_train_as_one(tmp_path):
     assert len((out / "log.jsonl").read_text().splitlines()) == 2
     assert torch.load(out / "state.pt", weights_only=True)["step"] == 8
     left = [line for line in both.stderr.splitlines() if line.startswith("threads:")]
-    assert len(left) == (2 if Path("/proc/self/task").exists() else 0)
+    assert len(left) == 2
     assert not any("gloo" in line for line in left), left
 
 

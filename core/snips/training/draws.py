@@ -12,9 +12,8 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
+from snips.operators.colour import LUMA
 from snips.training.corpora import Corpus
-
-LUMA = (0.299, 0.587, 0.114)
 
 Draw = tuple[Tensor, Tensor]
 """Pictures (B, H, W, 3), bytes, and their σ (B,)."""
@@ -31,9 +30,6 @@ class Draws(Dataset[Draw]):
     sigma_max: float
     seed: int
     steps: int
-
-    def __len__(self) -> int:
-        return self.steps
 
     def __getitem__(self, step: int) -> Draw:
         pictures = self.corpus.crops(self.rows, self.patch, self.seed, step)
