@@ -13,6 +13,20 @@ from snips_cli.main import main
 QUICK = ["run", "--denoiser", "gaussian-field", "--sampler", "langevin", "--device", "cpu", "-s", "ratio=0.7"]
 
 
+SLOW = """
+import sys, time
+import snips.analytic
+denoise = snips.analytic.PowerLawField.denoise
+def slow(self, x, sigma):
+    time.sleep(0.002)
+    return denoise(self, x, sigma)
+snips.analytic.PowerLawField.denoise = slow
+from snips_cli.main import main
+main(sys.argv[1:])
+"""
+"""The command line in a process of its own, with a denoiser that takes its time, so that it can be killed at work."""
+
+
 def run(*words: object) -> Result:
     return CliRunner().invoke(main, [*QUICK, *map(str, words)])
 

@@ -15,7 +15,7 @@ import pytest
 from click.testing import CliRunner
 from safetensors import safe_open
 
-from runs import QUICK, done, everything, run
+from runs import QUICK, SLOW, done, everything, run
 from snips.analytic import PowerLawField
 from snips.images import write_png
 from snips_cli.main import main
@@ -185,18 +185,7 @@ def test_diverging_is_said_and_leaves_nothing(here, monkeypatch):
     assert everything(here) == before
 
 
-PROGRAM = """
-import sys, time
-import snips.analytic, snips.runs
-snips.runs.SAVE_EVERY = 0.0
-denoise = snips.analytic.PowerLawField.denoise
-def slow(self, x, sigma):
-    time.sleep(0.002)
-    return denoise(self, x, sigma)
-snips.analytic.PowerLawField.denoise = slow
-from snips_cli.main import main
-main(sys.argv[1:])
-"""
+PROGRAM = "import snips.runs; snips.runs.SAVE_EVERY = 0.0\n" + SLOW
 
 
 @pytest.mark.slow

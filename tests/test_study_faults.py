@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 import snips
-from runs import everything
+from runs import SLOW, everything
 from snips.analytic import PowerLawField
 from snips.images import write_png
 from snips_cli.study import cells as cells_module
@@ -198,19 +198,6 @@ def test_stopped_it_keeps_what_is_finished_and_goes_on(here, monkeypatch, number
     assert len(tables("first")[0]) == 4
     done("--out", "first")
     assert_same("first", "reference")
-
-
-SLOW = """
-import sys, time
-import snips.analytic
-denoise = snips.analytic.PowerLawField.denoise
-def slow(self, x, sigma):
-    time.sleep(0.002)
-    return denoise(self, x, sigma)
-snips.analytic.PowerLawField.denoise = slow
-from snips_cli.main import main
-main(sys.argv[1:])
-"""
 
 
 def test_killed_it_loses_no_more_than_the_cell_under_way(here):

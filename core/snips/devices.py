@@ -29,11 +29,11 @@ def compiled(call: Callable[..., Any], **options: Any) -> Callable[..., Any]:
 
     That call raises DeviceError where they cannot be made: for want of a C++ compiler, say.
     """
+    from torch._dynamo.exc import BackendCompilerFailed
+
     made = torch.compile(call, **options)
 
     def compiled_call(*given: Any) -> Any:
-        from torch._dynamo.exc import BackendCompilerFailed
-
         try:
             return made(*given)
         except BackendCompilerFailed as error:

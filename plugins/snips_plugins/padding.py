@@ -8,9 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 
-def on_multiples(
-    function: Callable[[Tensor], Tensor], x: Tensor, multiple: int, mode: str = "replicate", least: int = 1
-) -> Tensor:
+def on_multiples(function: Callable[[Tensor], Tensor], x: Tensor, multiple: int, mode: str, least: int = 1) -> Tensor:
     """The function's answer to x padded at the bottom and right to multiples, cropped to the size of x.
 
     Args:
